@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* A call: its options, its attempts, and the node for each of them. */
+#include "call.h"
+
+#define CLIENT_TIMEOUT_MS 5000
+#define CLIENT_ATTEMPTS 3
+
+/* ---- options ------------------------------------------------------------------------------- */
+
+#define CLIENT_TAKE(field) \
+    do { \
+        if (own->field) \
+            to->field = own->field; \
+    } while (0)
+
+static void client_merge(micro_call_opts *to, const micro_call_opts *own)
+{
+    CLIENT_TAKE(timeout_ms);
+    CLIENT_TAKE(dial_timeout_ms);
+    CLIENT_TAKE(attempts);
+    CLIENT_TAKE(idempotent);
+    CLIENT_TAKE(content_type);
+    CLIENT_TAKE(address);
+    CLIENT_TAKE(version);
+    CLIENT_TAKE(label);
+    CLIENT_TAKE(listed);
+    CLIENT_TAKE(strategy);
+    CLIENT_TAKE(key);
+    if (own->filter || own->backoff || own->retry) { /* they share one arg, so they go together */
+        to->filter = own->filter;
+        to->backoff = own->backoff;
+        to->retry = own->retry;
+        to->arg = own->arg;
+    }
+}
+#undef CLIENT_TAKE
+
+static micro_err client_options(micro__call *k, const micro_call_opts *opts)
+{
+    micro_call_opts own;
+
+    k->o = k->c->defaults;
+    if (opts) {
+        if (micro__opts_read(&own, sizeof own, opts, opts->size_) != MICRO_OK)
+            return micro__ctx_local(k->ctx, MICRO_EVERSION, "micro_call_opts of a newer micro.h");
+        client_merge(&k->o, &own);
+    }
+    if (!k->o.timeout_ms)
+        k->o.timeout_ms = CLIENT_TIMEOUT_MS;
+    if (!k->o.dial_timeout_ms)
+        k->o.dial_timeout_ms = CLIENT_TIMEOUT_MS;
+    if (!k->o.attempts)
+        k->o.attempts = CLIENT_ATTEMPTS;
+    if (!k->o.content_type)
+        k->o.content_type = "application/json";
+    k->o.idempotent |= (k->method->flags & MICRO_IDEMPOTENT) != 0;
+    k->codec = micro__codec_find(k->c->codecs, k->c->ncodecs, micro_s(k->o.content_type));
+    if (!k->codec)
+        return micro__ctx_local(k->ctx, MICRO_ECODEC, "Unsupported Content-Type: %s",
+                                k->o.content_type);
+    return MICRO_OK;
+}
+
+/* ---- node ---------------------------------------------------------------------------------- */
+
+/* Bare messages where the node says so, the 2018 envelope everywhere else: every generation answers
+ * that. */
+static micro_err client_protocol(micro__call *k)
+{
+    micro_str protocol =
+        k->node ? micro__pairs_get(&k->node->metadata, "protocol") : micro__str("", 0);
+
+    if (micro__str_is(protocol, "grpc"))
+        return micro__ctx_local(k->ctx, MICRO_ECODEC,
+                                "node %.*s speaks grpc, which is not supported",
+                                MICRO_STR_ARG(k->node->id));
+    micro_str type = micro_s(k->o.content_type);
+    k->wire = protocol.len && !micro__str_ends(type, "-rpc") ? MICRO__WIRE_BARE
+                                                             : micro__codec_envelope(type);
+    return MICRO_OK;
+}
+
+static micro_err client_pick(micro__call *k)
+{
+    const micro_call_opts *o = &k->o;
+    micro__filter filter = { o->version, o->label, o->listed ? k->method->name : NULL, o->filter,
+                             o->arg };
+    bool any = !o->version && !o->label && !o->listed && !o->filter;
+    micro_err err = micro__selector_select(k->c->selector, k->ctx, k->service, &k->nodes);
+
+    if (err != MICRO_OK)
+        return err;
+    uint64_t turn = micro__select_turn(k->nodes, o->strategy);
+    err = micro__select_pick(k->nodes, any ? NULL : &filter, o->strategy, k->service, o->key, turn,
+                             k->attempt, &k->last, &k->node);
+    if (err != MICRO_OK)
+        return micro__ctx_local(k->ctx, err,
+                                err == MICRO_ENONODE ? "none available" : "out of memory");
+    if (k->node->address.len >= sizeof k->address)
+        return micro__ctx_local(k->ctx, MICRO_EINVAL, "node %.*s: address too long",
+                                MICRO_STR_ARG(k->node->id));
+    memcpy(k->address, k->node->address.ptr, k->node->address.len);
+    k->address[k->node->address.len] = 0;
+    return client_protocol(k);
+}
+
+static micro_err client_choose(micro__call *k)
+{
+    k->node = NULL;
+    k->nodes = NULL;
+    if (!k->o.address)
+        return client_pick(k);
+    if (strlen(k->o.address) >= sizeof k->address)
+        return micro__ctx_local(k->ctx, MICRO_EINVAL, "address too long");
+    snprintf(k->address, sizeof k->address, "%s", k->o.address);
+    return client_protocol(k);
+}
+
+static void client_unchoose(micro__call *k, micro_err result)
+{
+    if (k->node)
+        micro__selector_mark(k->c->selector, k->service, k->node, result);
+    if (k->nodes)
+        micro__selector_release(k->c->selector, k->nodes);
+    k->node = NULL;
+    k->nodes = NULL;
+}
+
+/* ---- attempts ------------------------------------------------------------------------------ */
+
+static micro_err client_dial(micro__call *k, micro__link **link)
+{
+    uint64_t until =
+        k->o.dial_timeout_ms < 0 ? 0 : micro__now_ms() + (uint64_t)k->o.dial_timeout_ms;
+
+    if (until && (!k->deadline || until < k->deadline))
+        k->ctx->deadline = until;
+    micro_err err = micro__pool_take(k->c->pool, k->ctx, k->address, link);
+    k->ctx->deadline = k->deadline;
+    return err;
+}
+
+static void client_info(micro__call *k)
+{
+    micro_info *info = &k->ctx->info;
+
+    if (info->serving)
+        return; /* a handler's stays what it was asked */
+    info->attempt = k->attempt;
+    info->service = k->service;
+    info->endpoint = k->method->name;
+    info->content_type = k->o.content_type;
+    info->method = k->method;
+    char *peer = micro__arena_text(&k->ctx->arena, k->address, strlen(k->address));
+    info->peer = peer ? peer : "";
+}
+
+static micro_err client_attempt(micro__call *k)
+{
+    micro__link *link = NULL;
+    bool keep = false;
+
+    k->untouched = true;
+    micro_err err = client_choose(k);
+    if (err == MICRO_OK) {
+        client_info(k);
+        micro_block_begin();
+        err = client_dial(k, &link);
+        if (err == MICRO_OK) {
+            err = micro__call_exchange(k, link, &keep);
+            micro__pool_give(k->c->pool, link, k->address, keep);
+        }
+        micro_block_end();
+    }
+    client_unchoose(k, err);
+    return err;
+}
+
+/* Faults that another try may not meet, where a second execution does no harm. */
+static bool client_passing(micro_err err)
+{
+    switch (err) {
+    case MICRO_ETIMEDOUT:
+    case MICRO_ECONNECT:
+    case MICRO_EIO:
+    case MICRO_EPROTO:
+    case 408:
+    case 429:
+        return true;
+    default:
+        return err >= 500 && err < 600;
+    }
+}
+
+/* Without proof that nothing was executed, only what may be executed twice is tried again. */
+static bool client_again(micro__call *k, micro_err err)
+{
+    if (k->attempt >= k->o.attempts || err == MICRO_ECANCELED ||
+        micro__ctx_check(k->ctx, k->deadline) != MICRO_OK)
+        return false;
+    if (k->o.retry)
+        return k->o.retry(k->o.arg, k->ctx, err, k->attempt);
+    if (err == MICRO_ECONNECT || (k->untouched && (err == MICRO_EIO || err == MICRO_ETIMEDOUT)))
+        return true;
+    return k->o.idempotent && client_passing(err);
+}
+
+/* 10, 100, 1000 ms, each less up to a half by chance. False: no time is left for it. */
+static bool client_backoff(micro__call *k)
+{
+    int ms = 10;
+
+    for (int i = 1; i < k->attempt && ms < 1000; i++)
+        ms *= 10;
+    ms -= (int)(micro__random_fast() % (uint64_t)(ms / 2 + 1));
+    if (k->o.backoff)
+        ms = k->o.backoff(k->o.arg, k->attempt + 1);
+    if (ms <= 0)
+        return true;
+    if (k->deadline && micro__now_ms() + (uint64_t)ms >= k->deadline)
+        return false;
+    micro_block_begin();
+    micro__ctx_sleep(k->ctx, ms);
+    micro_block_end();
+    return true;
+}
+
+static micro_err client_attempts(micro__call *k)
+{
+    for (k->attempt = 1;; k->attempt++) {
+        micro_err err = micro__ctx_check(k->ctx, k->deadline);
+        if (err == MICRO_ETIMEDOUT)
+            return micro__ctx_local(k->ctx, err, "context deadline exceeded");
+        if (err != MICRO_OK)
+            return micro__ctx_local(k->ctx, err, "context canceled");
+        err = client_attempt(k);
+        if (err == MICRO_OK || !client_again(k, err) || !client_backoff(k))
+            return err;
+    }
+}
+
+MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, const char *service,
+                                           const micro_method *method, const void *req, void *rsp,
+                                           const micro_call_opts *opts)
+{
+    micro__call k = { .c = c,
+                      .ctx = ctx,
+                      .service = service,
+                      .method = method,
+                      .req = req,
+                      .rsp = rsp,
+                      .last = SIZE_MAX };
+    uint64_t own = ctx->deadline;
+
+    micro__ctx_clear_error(ctx);
+    micro__type_zero(method->rsp, rsp);
+    micro_err err = client_options(&k, opts);
+    if (err == MICRO_OK) {
+        k.deadline = micro__ctx_until(ctx, k.o.timeout_ms);
+        ctx->deadline = k.deadline;
+        err = client_attempts(&k);
+        ctx->deadline = own;
+    }
+    if (err == MICRO_OK)
+        micro__ctx_clear_error(ctx); /* of an attempt before */
+    else
+        micro__type_zero(method->rsp, rsp);
+    return err;
+}

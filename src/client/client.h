@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The client half of a service: calls, attempts, the choice of protocol, the pool of connections.
+ */
+#ifndef MICRO_CLIENT_H
+#define MICRO_CLIENT_H
+
+#include "../codec/codec.h"
+#include "../net/net.h"
+
+/* ---- pool.c: idle connections by address --------------------------------------------------- */
+
+typedef struct micro__pool micro__pool;
+
+/* A connection that is in use: idle ones are kept in the pool. */
+typedef struct micro__link {
+    micro_sock *sock;
+    uint64_t made, idle_since; /* micro__now_ms */
+    uint64_t calls;            /* made on it: Micro-Id */
+    bool pooled;               /* was idle before: the peer may have closed it meanwhile */
+    struct micro__link *next;
+} micro__link;
+
+typedef struct micro__pool_opts {
+    int size;            /* idle ones a node; 0: none are kept */
+    int idle_ms, age_ms; /* < 0: no limit */
+} micro__pool_opts;
+
+MICRO_PRIVATE micro__pool *micro__pool_new(micro_transport *transport,
+                                           const micro__pool_opts *opts);
+MICRO_PRIVATE void micro__pool_free(micro__pool *p);
+/* A live idle connection, else a new one (dialled until ctx->deadline). Errors are in ctx. */
+MICRO_PRIVATE micro_err micro__pool_take(micro__pool *p, micro_ctx *ctx, const char *address,
+                                         micro__link **out);
+/* Gives it back for the next call, or, keep false, closes it. */
+MICRO_PRIVATE void micro__pool_give(micro__pool *p, micro__link *k, const char *address, bool keep);
+/* A buffer to encode in, kept from call to call; NULL: out of memory. */
+MICRO_PRIVATE micro_buf *micro__pool_buf(micro__pool *p);
+MICRO_PRIVATE void micro__pool_buf_give(micro__pool *p, micro_buf *b);
+
+/* ---- client.c ------------------------------------------------------------------------------ */
+
+typedef struct micro__client {
+    const char *name; /* X-Micro-From-Service */
+    micro_selector *selector;
+    micro_transport *transport;
+    micro__pool *pool;
+    const micro_codec *const *codecs; /* the program's own */
+    size_t ncodecs;
+    micro_call_opts defaults; /* 0 where nothing was said */
+} micro__client;
+
+/* micro_call, with svc's own checks done. */
+MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, const char *service,
+                                           const micro_method *method, const void *req, void *rsp,
+                                           const micro_call_opts *opts);
+
+#endif

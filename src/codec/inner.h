@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of this folder share among themselves. */
+#ifndef MICRO_CODEC_INNER_H
+#define MICRO_CODEC_INNER_H
+
+#include "codec.h"
+
+/* ---- type.c -----------------------------------------------------------------------------------*/
+
+/* Length of a member's name on the wire: without one trailing underscore. */
+static inline size_t micro__field_name_len(const micro_field *f)
+{
+    size_t len = strlen(f->name);
+    return len > 1 && f->name[len - 1] == '_' ? len - 1 : len;
+}
+
+/* The row that a member name means: the table's name, or else it or its camelCase form in any
+ * letter case; nfields if there is none. */
+MICRO_PRIVATE uint32_t micro__type_find(const micro_type *type, micro_str name);
+/* The row with a tag, NULL: none. */
+MICRO_PRIVATE const micro_field *micro__type_tagged(const micro_type *type, uint32_t tag);
+/* Makes a member what it is in a zeroed message. */
+MICRO_PRIVATE void micro__field_zero(const micro_field *f, void *obj);
+/* What zero memory needs to be a zero value of the field's kind: "" in strings. */
+MICRO_PRIVATE void micro__field_fill(const micro_field *f, void *slot);
+/* Whether a member is to be written. A message by value says yes: its writer finds out. */
+MICRO_PRIVATE bool micro__field_set(const micro_field *f, const char *obj);
+/* Points slot at the member's first value and tells how many there are. False: the object is not
+ * sound (a length without a pointer, more than fit). Oneof and has_ are not looked at. */
+MICRO_PRIVATE bool micro__field_values(const micro_field *f, const char *obj, const char **slot,
+                                       size_t *n);
+/* False: which_ names no member of the oneof that f belongs to. */
+MICRO_PRIVATE bool micro__field_which_ok(const micro_type *type, const micro_field *f,
+                                         const char *obj);
+/* Enum members have the size that the compiler gave them. store: false if v does not fit. */
+MICRO_PRIVATE int32_t micro__enum_load(const micro_field *f, const void *slot);
+MICRO_PRIVATE bool micro__enum_store(const micro_field *f, void *slot, int64_t v);
+MICRO_PRIVATE const char *micro__enum_name(const micro_enum *e, int32_t number); /* NULL: none */
+
+/* What a kind of integer holds at most, below and above zero; of other kinds nothing. */
+typedef struct micro__int_range {
+    uint64_t below, above;
+} micro__int_range;
+MICRO_PRIVATE const micro__int_range micro__int_ranges[MICRO_KIND_chars + 1];
+
+/* A member as a number: kinds without sign have neg false. Not for floats, texts and messages. */
+MICRO_PRIVATE uint64_t micro__int_load(const micro_field *f, const void *slot, bool *neg);
+MICRO_PRIVATE bool micro__int_store(const micro_field *f, void *slot, uint64_t mag, bool neg);
+
+/* A list while it is being filled, in place of the list in the object. */
+typedef struct micro__fill {
+    char *ptr;
+    size_t len, cap;
+} micro__fill;
+
+MICRO_PRIVATE micro__fill micro__list_load(const void *list);
+MICRO_PRIVATE void micro__list_store(void *list, const micro__fill *l);
+/* Room for more elements in the arena; false: out of memory. */
+MICRO_PRIVATE bool micro__list_room(micro__arena *a, micro__fill *l, size_t more, size_t size);
+
+static inline void *micro__pointer_load(const void *slot)
+{
+    void *p;
+    memcpy(&p, slot, sizeof p);
+    return p;
+}
+static inline void micro__pointer_store(void *slot, const void *p)
+{
+    memcpy(slot, &p, sizeof p);
+}
+
+/* ---- where.c: where reading or writing is, for the text of an error ---------------------------*/
+
+typedef struct micro__where {
+    const struct micro__where *up; /* NULL: the whole message */
+    const micro_field *field;      /* a member; NULL: an element of a list or a map */
+    const micro_str *key;          /* of a map, or a member of a micro_value; NULL: index */
+    size_t index;                  /* MICRO__WHERE_SELF: no step yet */
+} micro__where;
+
+#define MICRO__WHERE_SELF SIZE_MAX
+
+/* Leaves "path: what" in ctx and returns err. */
+MICRO_PRIVATE micro_err micro__where_fail(micro_ctx *ctx, const micro__where *at, micro_err err,
+                                          const char *what);
+/* Takes back what was appended behind len, a failure too, and leaves the error in ctx. err: OK for
+ * a failure of the buffer. */
+MICRO_PRIVATE micro_err micro__undo(micro_ctx *ctx, micro_buf *out, size_t len, micro_err err);
+
+/* ---- map.c ------------------------------------------------------------------------------------*/
+
+/* Indices of n elements of a map in the order of their keys; *order is NULL if they stand so
+ * already. by_text: numbers as text. False: out of memory. */
+MICRO_PRIVATE bool micro__map_order(micro__arena *a, const void *base, size_t n, size_t stride,
+                                    const micro_field *key, bool by_text, uint32_t **order);
+/* Drops elements whose key comes again later; false: out of memory. */
+MICRO_PRIVATE bool micro__map_dedupe(micro__arena *a, void *base, size_t *n, size_t stride,
+                                     const micro_field *key);
+
+/* ---- json_text.c: tokens ----------------------------------------------------------------------*/
+
+enum micro__json_classes {
+    MICRO__JSON_STOP = 1, /* quote, backslash, control */
+    MICRO__JSON_HIGH = 2, /* not ASCII */
+    MICRO__JSON_HTML = 4  /* < > & */
+};
+MICRO_PRIVATE const uint8_t micro__json_class[256];
+
+/* Not 0 if one of the eight bytes at p is of one of the classes; STOP is always looked for. The
+ * lowest bit is in the first such byte of a little-endian machine; others may be set above it. */
+static inline uint64_t micro__json_special(const char *p, unsigned classes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones * 0x80;
+    uint64_t w, back, quote, angle = tops;
+
+    memcpy(&w, p, sizeof w);
+    back = w ^ ones * '\\';
+    if (classes & MICRO__JSON_HTML) { /* & differs from a quote, < from >, in one bit */
+        quote = (w | ones * 4) ^ ones * '&';
+        angle = (w | ones * 2) ^ ones * '>';
+    } else {
+        quote = w ^ ones * '"';
+    }
+    uint64_t found = ((w - ones * 0x20) & ~w) | ((back - ones) & ~back) | ((quote - ones) & ~quote);
+    if (classes & MICRO__JSON_HTML)
+        found |= (angle - ones) & ~angle;
+    return (found | (classes & MICRO__JSON_HIGH ? w : 0)) & tops;
+}
+
+/* Which byte the lowest bit of such a word is in. */
+static inline size_t micro__json_which(uint64_t found)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t below = (found & (0 - found)) - 1;
+    return (size_t)((below & ones) * ones >> 56) - 1;
+}
+
+static inline bool micro__json_little(void) /* known to the compiler */
+{
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+/* The first byte from p on that is of one of the classes, or end. */
+static inline const char *micro__json_run(const char *p, const char *end, unsigned classes)
+{
+    while (end - p >= 8) {
+        uint64_t found = micro__json_special(p, classes);
+        if (found && micro__json_little())
+            return p + micro__json_which(found);
+        if (found)
+            break;
+        p += 8;
+    }
+    while (p < end && !(micro__json_class[(unsigned char)*p] & classes))
+        p++;
+    return p;
+}
+
+typedef struct micro__json_in {
+    micro_ctx *ctx;
+    char *start, *end;      /* *end is NUL while reading: no scan needs a limit */
+    const micro__where *at; /* what is being read */
+    unsigned depth;
+    micro_err err; /* of the first failure */
+} micro__json_in;
+
+/* Notes a failure; returns NULL, as everything that reads does when it fails. */
+MICRO_PRIVATE char *micro__json_fail(micro__json_in *in, micro_err err, const char *what);
+MICRO_PRIVATE char *micro__json_syntax(micro__json_in *in, const char *p);
+/* One level deeper; NULL: too deep. */
+MICRO_PRIVATE char *micro__json_enter(micro__json_in *in, char *p);
+/* Un-escapes from in to out, which may be the same; NULL: a bad escape or UTF-8. */
+MICRO_PRIVATE char *micro__json_unescape(const char *in, size_t len, char *out);
+/* The end of a string whose opening quote is before p; NULL: none. escaped: it holds escapes. */
+MICRO_PRIVATE const char *micro__json_string_end(const char *p, const char *end, bool *escaped);
+static inline const char *micro__json_close(const char *p, const char *end, bool *escaped)
+{
+    const char *close = micro__json_run(p, end, MICRO__JSON_STOP);
+    if (MICRO__RARE(close == end || *close != '"'))
+        return micro__json_string_end(p, end, escaped);
+    *escaped = false;
+    return close;
+}
+MICRO_PRIVATE const char *micro__json_number_end(const char *p, const char *end); /* NULL: none */
+/* A number without a fraction, in any notation ("1e3", "5.0"); false: it has one, or no 64 bits. */
+MICRO_PRIVATE bool micro__json_integer(const char *p, const char *end, uint64_t *mag, bool *neg);
+/* As micro__json_skip, at a depth; *deep says that depth was the reason. */
+MICRO_PRIVATE const char *micro__json_skip_at(const char *p, const char *end, unsigned depth,
+                                              bool *deep);
+/* A string with escapes, with other than ASCII, or wrong; run is the first such place. */
+MICRO_PRIVATE char *micro__json_string_slow(micro__json_in *in, char *start, const char *run,
+                                            micro_str *out);
+
+/* The string whose opening quote is before p: un-escaped and terminated in place. Returns the place
+ * behind the closing quote. */
+static inline char *micro__json_string(micro__json_in *in, char *p, micro_str *out)
+{
+    const char *run = micro__json_run(p, in->end, MICRO__JSON_STOP | MICRO__JSON_HIGH);
+    char *close = p + (run - p);
+
+    if (MICRO__RARE(*close != '"'))
+        return micro__json_string_slow(in, p, run, out);
+    *close = 0;
+    out->ptr = p;
+    out->len = (size_t)(close - p);
+    return close + 1;
+}
+
+static inline const char *micro__json_blank(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+        p++;
+    return p;
+}
+
+/* The same where a NUL ends the text. */
+static inline char *micro__json_next(char *p)
+{
+    while (MICRO__RARE((unsigned char)*p <= ' ')) {
+        if (*p != ' ' && *p != '\n' && *p != '\r' && *p != '\t')
+            break;
+        p++;
+    }
+    return p;
+}
+
+/* ---- proto_read.c, proto_write.c --------------------------------------------------------------*/
+
+/* Wire types of protobuf, and the one that each kind has. */
+enum micro__proto_wires {
+    MICRO__PROTO_VARINT = 0,
+    MICRO__PROTO_64 = 1,
+    MICRO__PROTO_BYTES = 2,
+    MICRO__PROTO_GROUP = 3,
+    MICRO__PROTO_END = 4,
+    MICRO__PROTO_32 = 5
+};
+MICRO_PRIVATE const uint8_t micro__proto_wire[MICRO_KIND_chars + 1];
+
+typedef struct micro__proto_token {
+    uint32_t key;       /* tag * 8 + wire type */
+    uint64_t value;     /* of a varint */
+    const uint8_t *ptr; /* what others hold, len bytes; of a group and a varint NULL */
+    size_t len;
+} micro__proto_token;
+
+MICRO_PRIVATE const uint8_t *micro__proto_varint_slow(const uint8_t *p, const uint8_t *end,
+                                                      uint64_t *v);
+/* Skips to behind the end of a group; NULL: malformed, or *deep. */
+MICRO_PRIVATE const uint8_t *micro__proto_group(const uint8_t *p, const uint8_t *end,
+                                                unsigned depth, uint32_t tag, bool *deep);
+MICRO_PRIVATE void micro__proto_put_varint(micro_buf *out, uint64_t v);
+
+static inline const uint8_t *micro__proto_varint(const uint8_t *p, const uint8_t *end, uint64_t *v)
+{
+    if (MICRO__RARE(p >= end || *p >= 0x80))
+        return micro__proto_varint_slow(p, end, v);
+    *v = *p;
+    return p + 1;
+}
+
+/* The field at p, a group as a whole; the place behind it. NULL: malformed, or *deep. */
+static inline const uint8_t *micro__proto_next(const uint8_t *p, const uint8_t *end,
+                                               unsigned depth, micro__proto_token *t, bool *deep)
+{
+    uint64_t key, len;
+
+    p = micro__proto_varint(p, end, &key);
+    if (MICRO__RARE(!p || key < 8 || key > UINT32_MAX))
+        return NULL;
+    t->key = (uint32_t)key;
+    t->ptr = NULL;
+    switch (key & 7) {
+    case MICRO__PROTO_VARINT:
+        return micro__proto_varint(p, end, &t->value);
+    case MICRO__PROTO_BYTES:
+        p = micro__proto_varint(p, end, &len);
+        if (MICRO__RARE(!p))
+            return NULL;
+        break;
+    case MICRO__PROTO_64:
+        len = 8;
+        break;
+    case MICRO__PROTO_32:
+        len = 4;
+        break;
+    case MICRO__PROTO_GROUP:
+        return micro__proto_group(p, end, depth, t->key >> 3, deep);
+    default:
+        return NULL;
+    }
+    if (MICRO__RARE((size_t)(end - p) < len))
+        return NULL;
+    t->ptr = p;
+    t->len = (size_t)len;
+    return p + len;
+}
+
+/* Whether text is UTF-8; short ASCII is seen at once. */
+static inline bool micro__text_valid(const char *p, size_t len)
+{
+    unsigned char high = 0;
+    if (len > 16)
+        return micro__utf8_valid(p, len);
+    for (size_t i = 0; i < len; i++)
+        high |= (unsigned char)p[i];
+    return high < 0x80 || micro__utf8_valid(p, len);
+}
+
+/* ---- json_read.c, json_write.c, value.c -------------------------------------------------------*/
+
+typedef struct micro__json_out {
+    micro_ctx *ctx;
+    micro_buf *buf;
+    const micro__where *at; /* what is being written */
+    unsigned flags;
+    unsigned depth;
+    micro_err err; /* of the first failure that is not the buffer's */
+} micro__json_out;
+
+MICRO_PRIVATE bool micro__json_cannot(micro__json_out *out, micro_err err, const char *what);
+MICRO_PRIVATE bool micro__json_deeper(micro__json_out *out); /* false: too deep */
+MICRO_PRIVATE bool micro__json_write_double(micro__json_out *out, double v, bool single);
+MICRO_PRIVATE char *micro__value_read(micro__json_in *in, char *p, micro_value *v);
+MICRO_PRIVATE bool micro__value_write(micro__json_out *out, const micro_value *v);
+
+#endif

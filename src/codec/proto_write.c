@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* Structs as protobuf: one pass, lengths filled in behind. */
+#include "inner.h"
+
+typedef struct proto_out {
+    micro_ctx *ctx;
+    micro_buf *buf;
+    const micro__where *at; /* what is being written */
+    unsigned depth;
+    micro_err err; /* of the first failure that is not the buffer's */
+} proto_out;
+
+static bool proto_write_message(proto_out *out, const micro_type *type, const char *obj,
+                                bool entry);
+
+static bool proto_write_fail(proto_out *out, micro_err err, const char *what)
+{
+    if (out->err == MICRO_OK)
+        out->err = micro__where_fail(out->ctx, out->at, err, what);
+    return false;
+}
+
+/* ---- pieces -----------------------------------------------------------------------------------*/
+
+static char *proto_write_digits(char *to, uint64_t v)
+{
+    while (v >= 0x80) {
+        *to++ = (char)(v | 0x80);
+        v >>= 7;
+    }
+    *to++ = (char)v;
+    return to;
+}
+
+static char *proto_write_little(char *to, uint64_t v, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        *to++ = (char)(v >> 8 * i);
+    return to;
+}
+
+/* Room for a key and a number: at the end of the buffer, or if there is too little, in scratch. */
+#define PROTO_WRITE_SMALL 16
+static char *proto_write_begin(micro_buf *out, char *scratch)
+{
+    return MICRO__RARE(out->cap - out->len < PROTO_WRITE_SMALL) ? scratch : out->ptr + out->len;
+}
+
+static void proto_write_end(micro_buf *out, char *scratch, char *start, char *end)
+{
+    if (MICRO__RARE(start == scratch))
+        micro__buf_add(out, start, (size_t)(end - start));
+    else
+        out->len += (size_t)(end - start);
+}
+
+MICRO_PRIVATE void micro__proto_put_varint(micro_buf *out, uint64_t v)
+{
+    char scratch[PROTO_WRITE_SMALL], *start = proto_write_begin(out, scratch);
+
+    proto_write_end(out, scratch, start, proto_write_digits(start, v));
+}
+
+static char *proto_write_key(char *to, const micro_field *f, unsigned wire)
+{
+    return proto_write_digits(to, (uint64_t)f->tag << 3 | wire);
+}
+
+/* A key and a length that is not known yet: that gets one byte, and what follows is moved if it
+ * needs more. Returns the place behind the length. */
+static size_t proto_write_open(micro_buf *out, const micro_field *f)
+{
+    char scratch[PROTO_WRITE_SMALL], *start = proto_write_begin(out, scratch);
+    char *end = proto_write_key(start, f, MICRO__PROTO_BYTES);
+
+    *end = 0;
+    proto_write_end(out, scratch, start, end + 1);
+    return out->len;
+}
+
+static void proto_write_close(micro_buf *out, size_t at)
+{
+    size_t len = out->len - at, more = 0;
+
+    if (out->failed)
+        return;
+    if (MICRO__RARE(len >= 0x80)) {
+        for (size_t v = len >> 7; v; v >>= 7)
+            more++;
+        if (!micro__buf_room(out, more))
+            return;
+        memmove(out->ptr + at + more, out->ptr + at, len);
+        out->len += more;
+    }
+    proto_write_digits(out->ptr + at - 1, len);
+}
+
+/* ---- values -----------------------------------------------------------------------------------*/
+
+/* What is written of a number: the bits, or for a varint its value. */
+static uint64_t proto_write_bits(const micro_field *f, const void *slot)
+{
+    int64_t v;
+    bool neg;
+
+    switch (f->kind) {
+    case MICRO_KIND_bool:
+        return *(const uint8_t *)slot != 0;
+    case MICRO_KIND_int32:
+        v = *(const int32_t *)slot;
+        return (uint64_t)v;
+    case MICRO_KIND_enum:
+        v = micro__enum_load(f, slot);
+        return (uint64_t)v;
+    case MICRO_KIND_sint32:
+    case MICRO_KIND_sint64: {
+        uint64_t mag = micro__int_load(f, slot, &neg);
+        return neg ? mag * 2 - 1 : mag * 2;
+    }
+    default:
+        break;
+    }
+    uint32_t v32;
+    uint64_t v64;
+    if (f->size == sizeof v64) {
+        memcpy(&v64, slot, sizeof v64);
+        return v64;
+    }
+    memcpy(&v32, slot, sizeof v32);
+    return v32;
+}
+
+static char *proto_write_number(char *to, unsigned wire, uint64_t bits)
+{
+    if (wire == MICRO__PROTO_VARINT)
+        return proto_write_digits(to, bits);
+    return proto_write_little(to, bits, wire == MICRO__PROTO_64 ? 8 : 4);
+}
+
+static bool proto_write_text(proto_out *out, const micro_field *f, micro_str s)
+{
+    char scratch[PROTO_WRITE_SMALL], *start, *end;
+
+    if (s.len && !s.ptr)
+        return proto_write_fail(out, MICRO_EINVAL, "text without bytes");
+    if (f->kind != MICRO_KIND_bytes && MICRO__RARE(!micro__text_valid(s.ptr, s.len)))
+        return proto_write_fail(out, MICRO_EINVAL, "invalid UTF-8");
+    start = proto_write_begin(out->buf, scratch);
+    end = proto_write_key(start, f, MICRO__PROTO_BYTES);
+    proto_write_end(out->buf, scratch, start, proto_write_digits(end, s.len));
+    micro__buf_add(out->buf, s.ptr, s.len);
+    return true;
+}
+
+static micro_str proto_write_bytes_of(const micro_field *f, const void *slot)
+{
+    micro_str s = { (const char *)slot, f->cap };
+
+    if (f->kind == MICRO_KIND_string)
+        s = *(const micro_str *)slot;
+    else if (f->kind == MICRO_KIND_bytes)
+        s = micro__str((const char *)((const micro_bytes *)slot)->ptr,
+                       ((const micro_bytes *)slot)->len);
+    else if (memchr(slot, 0, f->cap))
+        s.len = strlen(s.ptr);
+    return s;
+}
+
+/* keep: an empty message is written too. */
+static bool proto_write_sub(proto_out *out, const micro_field *f, const char *slot, bool keep)
+{
+    size_t start = out->buf->len;
+
+    if (f->kind == MICRO_KIND_pointer)
+        slot = (const char *)micro__pointer_load(slot);
+    if (!slot && f->label == MICRO_PLAIN)
+        return true;
+    size_t body = proto_write_open(out->buf, f);
+    if (slot && !proto_write_message(out, (const micro_type *)f->sub, slot,
+                                     f->label == MICRO_ENTRIES))
+        return false;
+    if (out->buf->len == body && !keep && f->kind == MICRO_KIND_message && !out->buf->failed)
+        out->buf->len = start;
+    else
+        proto_write_close(out->buf, body);
+    return true;
+}
+
+/* A value with its key; unless keep is set, not if it is zero. */
+static bool proto_write_slot(proto_out *out, const micro_field *f, const char *slot, bool keep)
+{
+    unsigned wire = micro__proto_wire[f->kind];
+
+    if (f->kind == MICRO_KIND_message || f->kind == MICRO_KIND_pointer)
+        return proto_write_sub(out, f, slot, keep);
+    if (wire == MICRO__PROTO_BYTES) {
+        micro_str s = proto_write_bytes_of(f, slot);
+        return (!s.len && !keep) || proto_write_text(out, f, s);
+    }
+    uint64_t bits = proto_write_bits(f, slot);
+    if (bits || keep) {
+        char scratch[PROTO_WRITE_SMALL], *start = proto_write_begin(out->buf, scratch);
+        char *end = proto_write_key(start, f, wire);
+        proto_write_end(out->buf, scratch, start, proto_write_number(end, wire, bits));
+    }
+    return true;
+}
+
+static bool proto_write_each(proto_out *out, const micro_field *f, const char *slot, size_t n)
+{
+    const micro__where *up = out->at;
+    micro__where here = { up, NULL, NULL, 0 };
+
+    out->at = &here;
+    for (; here.index < n && !out->buf->failed; here.index++)
+        if (!proto_write_slot(out, f, slot + here.index * f->size, true))
+            return false;
+    out->at = up;
+    return true;
+}
+
+static bool proto_write_list(proto_out *out, const micro_field *f, const char *obj)
+{
+    unsigned wire = micro__proto_wire[f->kind];
+    const char *slot;
+    size_t n;
+
+    if (!micro__field_values(f, obj, &slot, &n))
+        return proto_write_fail(out, MICRO_EINVAL, "list without elements, or too long");
+    if (!n)
+        return true;
+    if (wire == MICRO__PROTO_BYTES || f->flags & MICRO_UNPACKED)
+        return proto_write_each(out, f, slot, n);
+    size_t body = proto_write_open(out->buf, f);
+    for (size_t i = 0; i < n && !out->buf->failed; i++) {
+        uint64_t bits = proto_write_bits(f, slot + i * f->size);
+        char scratch[PROTO_WRITE_SMALL], *start = proto_write_begin(out->buf, scratch);
+        proto_write_end(out->buf, scratch, start, proto_write_number(start, wire, bits));
+    }
+    proto_write_close(out->buf, body);
+    return true;
+}
+
+/* ---- messages ---------------------------------------------------------------------------------*/
+
+static bool proto_write_special(proto_out *out, const micro_type *type, const char *obj)
+{
+    const micro_bytes *raw = (const micro_bytes *)(const void *)obj;
+
+    if (type->flags & MICRO__TYPE_ANY) /* as a member it may at least be absent */
+        return (out->at && ((const micro_value *)(const void *)obj)->kind == MICRO_VALUE_NULL) ||
+               proto_write_fail(out, MICRO_EINVAL, "micro_value has no protobuf form");
+    if (raw->len && !raw->ptr)
+        return proto_write_fail(out, MICRO_EINVAL, "bytes without bytes");
+    micro__buf_add(out->buf, raw->ptr, raw->len);
+    return true;
+}
+
+/* A member that may be there or not. */
+static bool proto_write_member(proto_out *out, const micro_type *type, const micro_field *f,
+                               const char *obj)
+{
+    if (f->label >= MICRO_MANY)
+        return proto_write_list(out, f, obj);
+    if (micro__field_set(f, obj))
+        return proto_write_slot(out, f, obj + f->offset, true);
+    if (f->label == MICRO_WHICH && !micro__field_which_ok(type, f, obj))
+        return proto_write_fail(out, MICRO_EINVAL, "which_ names no member");
+    return true;
+}
+
+/* entry: of a map, where key and value are written even if they are zero. */
+static bool proto_write_message(proto_out *out, const micro_type *type, const char *obj,
+                                bool entry)
+{
+    micro__where here = { out->at, NULL, NULL, MICRO__WHERE_SELF };
+    bool ok = true;
+
+    if (MICRO__RARE(type->flags & (MICRO__TYPE_RAW | MICRO__TYPE_ANY)))
+        return proto_write_special(out, type, obj);
+    if (out->depth >= MICRO_MAX_DEPTH)
+        return proto_write_fail(out, MICRO_ETOOBIG, "nested too deeply");
+    out->depth++;
+    out->at = &here;
+    for (uint32_t i = 0; ok && i < type->nfields; i++) {
+        const micro_field *f = here.field = micro__type_field(type, i);
+        if (f->label == MICRO_PLAIN)
+            ok = proto_write_slot(out, f, obj + f->offset, entry || f->flags & MICRO_KEEP_ZERO);
+        else
+            ok = proto_write_member(out, type, f, obj);
+    }
+    out->at = here.up;
+    out->depth--;
+    return ok;
+}
+
+MICRO_PRIVATE micro_err micro__proto_write(micro_ctx *ctx, const micro_type *type, const void *obj,
+                                           micro_buf *out)
+{
+    proto_out w = { ctx, out, NULL, 0, MICRO_OK };
+    size_t start = out->len;
+
+    if (out->failed)
+        return micro__ctx_local(ctx, MICRO_ENOMEM, "buffer without room");
+    proto_write_message(&w, type, (const char *)obj, false);
+    if (MICRO__RARE(w.err != MICRO_OK || out->failed))
+        return micro__undo(ctx, out, start, out->failed ? MICRO_OK : w.err);
+    return MICRO_OK;
+}
+
+MICRO_API micro_err micro_proto_write(micro_ctx *ctx, const micro_type *type, const void *obj,
+                                      micro_bytes *out)
+{
+    micro_buf b = { NULL, 0, 0, 0, false, false, 0 };
+
+    if (out)
+        *out = (micro_bytes){ (const uint8_t *)"", 0 };
+    if (!ctx)
+        return MICRO_ENOMEM;
+    if (!type || !obj || !out)
+        return micro__ctx_local(ctx, MICRO_EINVAL, "micro_proto_write without type, object or out");
+    micro_err err = micro__proto_write(ctx, type, obj, &b);
+    const char *copy = err == MICRO_OK ? micro__arena_text(&ctx->arena, b.ptr, b.len) : NULL;
+    if (copy)
+        *out = (micro_bytes){ (const uint8_t *)copy, b.len };
+    else if (err == MICRO_OK)
+        err = micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
+    micro__buf_free(&b);
+    return err;
+}

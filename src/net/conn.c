@@ -1,0 +1,601 @@
+/* SPDX-License-Identifier: MIT */
+/* A connection of the HTTP server: accepted, its requests put together and served, its replies
+ * written, closed. */
+#include "engine.h"
+
+#define CONN_ACCEPT_MAX 64 /* connections taken in one go */
+#define CONN_PAUSE_MS 50   /* before a full port looks again */
+#define CONN_ROOM 1024     /* free space wanted before a read into a partial request */
+#define CONN_HEAD_ROOM 256 /* left in front of a body for the head of its reply */
+#define CONN_FLUSH 65536   /* waiting replies are written when they are more than this */
+#define CONN_EXPECT_MS 100 /* decision: 100 Continue only if the body stays away this long */
+
+/* ---- opening and closing ------------------------------------------------------------------- */
+
+static void conn_port_resume(micro__loop *l, micro__timer *t)
+{
+    micro__port_watch *w =
+        (micro__port_watch *)(void *)((char *)t - offsetof(micro__port_watch, resume));
+    micro__port *p = w->port;
+
+    if (atomic_load(&p->closing))
+        return;
+    if (atomic_load_explicit(&p->nconns, memory_order_relaxed) >= p->o.max_conns ||
+        micro__poller_add_listener(&l->poller, p->fd, p) != MICRO_OK)
+        micro__timer_set(&l->timers, t, l->now + CONN_PAUSE_MS);
+}
+
+/* A listener that is left alone while somebody waits would be reported for ever. */
+static void conn_port_pause(micro__loop *l, micro__port *p)
+{
+    micro__timer *t = &p->watch[l - l->e->loops].resume;
+
+    micro__poller_del(&l->poller, p->fd);
+    t->fn = conn_port_resume;
+    micro__timer_set(&l->timers, t, l->now + CONN_PAUSE_MS);
+}
+
+/* Out of descriptors: the reserved one takes the caller in, to turn it away; the service goes on.
+ */
+static void conn_starved(micro__loop *l, micro__port *p)
+{
+    micro__engine *e = l->e;
+    int fd;
+
+    if (!atomic_exchange(&e->starved, true))
+        MICRO_LOG(MICRO_LOG_ERROR, "out of file descriptors: new connections are turned away");
+    micro__lock(&e->lock);
+    micro__fd_close(e->reserve_fd);
+    for (int i = 0; i < CONN_ACCEPT_MAX && micro__sock_accept(p->fd, &fd, NULL) == MICRO_OK; i++)
+        micro__fd_close(fd);
+    e->reserve_fd = micro__fd_reserve();
+    micro__unlock(&e->lock);
+    conn_port_pause(l, p);
+}
+
+static micro__loop *conn_quietest(micro__engine *e, micro__loop *l)
+{
+    for (int i = 0; i < e->nloops; i++)
+        if (atomic_load_explicit(&e->loops[i].nconns, memory_order_relaxed) <
+            atomic_load_explicit(&l->nconns, memory_order_relaxed))
+            l = &e->loops[i];
+    return l;
+}
+
+static void conn_open(micro__loop *l, micro__port *p, int fd, const micro__addr *peer)
+{
+    micro__conn *c = micro__alloc_zero(sizeof *c);
+    char text[128];
+
+    if (!c) {
+        micro__fd_close(fd);
+        return;
+    }
+    micro__loop *to = conn_quietest(l->e, l);
+    micro__addr_format(peer, text);
+    snprintf(c->peer, sizeof c->peer, "%.*s", (int)sizeof c->peer - 1, text);
+    c->kind = MICRO__SRC_CONN;
+    c->link.kind = MICRO__ITEM_CONN;
+    c->fd = fd;
+    c->port = p;
+    c->loop = to;
+    atomic_flag_clear(&c->run_lock);
+    atomic_fetch_add_explicit(&to->nconns, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&p->nconns, 1, memory_order_relaxed);
+    if (to == l)
+        micro__conn_join(l, c);
+    else
+        micro__loop_push(to, &c->link);
+}
+
+MICRO_PRIVATE void micro__conn_accept(micro__loop *l, micro__port *p)
+{
+    for (int i = 0; i < CONN_ACCEPT_MAX; i++) {
+        micro__addr peer;
+        int fd;
+
+        if (atomic_load_explicit(&p->closing, memory_order_relaxed))
+            return;
+        if (atomic_load_explicit(&p->nconns, memory_order_relaxed) >= p->o.max_conns) {
+            conn_port_pause(l, p);
+            return;
+        }
+        micro_err err = micro__sock_accept(p->fd, &fd, &peer);
+        if (err == MICRO_OK)
+            conn_open(l, p, fd, &peer);
+        else if (err == MICRO_ENOMEM) {
+            conn_starved(l, p);
+            return;
+        } else if (err != MICRO_EIO)
+            return;
+    }
+}
+
+MICRO_PRIVATE void micro__conn_join(micro__loop *l, micro__conn *c)
+{
+    c->joined = true;
+    micro__loop_touch(l, c);
+    if (micro__poller_add(&l->poller, c->fd, c) != MICRO_OK)
+        micro__conn_close(l, c);
+}
+
+static void conn_drop_partial(micro__conn *c)
+{
+    if (c->partial)
+        micro__free(c->partial, sizeof *c->partial + c->partial->cap + 1);
+    c->partial = NULL;
+}
+
+static void conn_drop_unsent(micro__conn *c)
+{
+    if (c->unsent)
+        micro__free(c->unsent, sizeof *c->unsent + c->unsent->len);
+    c->unsent = NULL;
+}
+
+MICRO_PRIVATE void micro__conn_close(micro__loop *l, micro__conn *c)
+{
+    micro__port *p = c->port;
+
+    micro__loop_forget(l, c);
+    micro__poller_del(&l->poller, c->fd);
+    micro__fd_close(c->fd);
+    if (c->partial)
+        micro__timer_clear(&l->timers, &c->partial->expect);
+    conn_drop_partial(c);
+    conn_drop_unsent(c);
+    micro__free(c, sizeof *c);
+    atomic_fetch_sub_explicit(&l->nconns, 1, memory_order_relaxed);
+    micro__port_leave(p);
+}
+
+/* ---- cancellation -------------------------------------------------------------------------- */
+
+static void conn_run_lock(micro__conn *c)
+{
+    while (atomic_flag_test_and_set_explicit(&c->run_lock, memory_order_acquire))
+        ;
+}
+
+static void conn_run_unlock(micro__conn *c)
+{
+    atomic_flag_clear_explicit(&c->run_lock, memory_order_release);
+}
+
+MICRO_PRIVATE void micro__conn_gone(micro__conn *c)
+{
+    conn_run_lock(c);
+    if (c->running)
+        micro_ctx_cancel(c->running);
+    conn_run_unlock(c);
+}
+
+/* While the seat is ours nobody else looks; once it is gone, the new driver may be about to cancel.
+ */
+static void conn_run_end(micro__thread *t, micro__conn *c)
+{
+    if (t->loop) {
+        c->running = NULL;
+        return;
+    }
+    conn_run_lock(c);
+    c->running = NULL;
+    conn_run_unlock(c);
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+/* Behind what waits already. */
+static void conn_keep_unsent(micro__conn *c, const char *rest, size_t n)
+{
+    micro__unsent *u = c->unsent;
+    size_t have = u ? u->len : 0;
+
+    u = micro__realloc(u, u ? sizeof *u + have : 0, sizeof *u + have + n);
+    if (!u) {
+        c->dead = true;
+        return;
+    }
+    if (!have)
+        u->sent = 0;
+    memcpy(u->bytes + have, rest, n);
+    u->len = have + n;
+    c->unsent = u;
+}
+
+/* Never moves what is in out: a handler's reply may be growing behind it. */
+MICRO_PRIVATE void micro__conn_flush(micro__thread *t)
+{
+    micro__conn *c = t->conn;
+    size_t n = t->out_ready - t->out_sent;
+    const char *from = t->out.ptr + t->out_sent;
+
+    if (!c || !n || c->dead)
+        return;
+    t->out_sent = t->out_ready;
+    long sent = c->unsent ? MICRO_EAGAIN : micro__sock_send(c->fd, from, n);
+    if (sent < 0 && sent != MICRO_EAGAIN)
+        c->dead = true;
+    else if (sent != (long)n)
+        conn_keep_unsent(c, from + (sent > 0 ? sent : 0), n - (size_t)(sent > 0 ? sent : 0));
+}
+
+/* More of what a slow reader has left over. True: all has gone. */
+static bool conn_resume(micro__conn *c)
+{
+    micro__unsent *u = c->unsent;
+    long sent = micro__sock_send(c->fd, u->bytes + u->sent, u->len - u->sent);
+
+    if (sent < 0) {
+        c->dead = sent != MICRO_EAGAIN;
+        return false;
+    }
+    u->sent += (size_t)sent;
+    if (u->sent < u->len)
+        return false;
+    conn_drop_unsent(c);
+    c->dead = c->last;
+    return true;
+}
+
+/* ---- replies ------------------------------------------------------------------------------- */
+
+static void conn_reply_head(micro_buf *b, const micro__reply *r, size_t body, bool close)
+{
+    if (r->status == 200)
+        micro__buf_add(b, "HTTP/1.1 200 OK\r\nContent-Length: ", 33);
+    else
+        micro__buf_format(b, "HTTP/1.1 %d %s\r\nContent-Length: ", r->status,
+                          micro__status_text(r->status));
+    micro__buf_u64(b, body);
+    micro__buf_add(b, "\r\n", 2);
+    if (r->content_type.len)
+        micro__http_header(b, micro_s("Content-Type"), r->content_type);
+    if (r->id.len)
+        micro__http_header(b, micro_s("Micro-Id"), r->id);
+    if (r->error.len) {
+        micro__http_header(b, micro_s("Micro-Error"), r->error);
+        micro__http_header(b, micro_s("X-Micro-Error"), r->error);
+    }
+    if (close)
+        micro__buf_add(b, "Connection: close\r\n", 19);
+    micro__buf_add(b, "\r\n", 2);
+}
+
+/* The body stands in out behind `start` and some room; its head is put in front of it. With nothing
+ * before it in out, the room that the head does not need counts as sent; else the body moves up. */
+static void conn_reply_join(micro__thread *t, micro__conn *c, size_t start, const micro_buf *head)
+{
+    micro_buf *out = &t->out;
+    size_t at = start + CONN_HEAD_ROOM, body = out->len - at, n = head->len;
+
+    if (out->failed || head->failed) {
+        c->dead = true; /* memory is out in the middle of a reply: nothing half right */
+        out->len = start;
+        return;
+    }
+    if (start == t->out_sent && n <= CONN_HEAD_ROOM) {
+        t->out_sent = at - n;
+        memcpy(out->ptr + t->out_sent, head->ptr, n);
+        t->out_ready = out->len;
+        return;
+    }
+    if (n > CONN_HEAD_ROOM && !micro__buf_room(out, n - CONN_HEAD_ROOM)) {
+        c->dead = true;
+        out->len = start;
+        return;
+    }
+    memmove(out->ptr + start + n, out->ptr + at, body);
+    memcpy(out->ptr + start, head->ptr, n);
+    out->len = t->out_ready = start + n + body;
+}
+
+static bool conn_reply_begin(micro__thread *t, micro__conn *c, size_t *start)
+{
+    if (t->out_sent == t->out_ready)
+        t->out_sent = t->out_ready = t->out.len = 0;
+    t->out.failed = t->out.toobig = false;
+    *start = t->out.len;
+    if (!micro__buf_room(&t->out, CONN_HEAD_ROOM)) {
+        c->dead = true;
+        return false;
+    }
+    t->out.len += CONN_HEAD_ROOM;
+    return true;
+}
+
+static void conn_reply_end(micro__thread *t, micro__conn *c, size_t start, const micro__reply *r,
+                           bool no_body)
+{
+    size_t body = t->out.len - start - CONN_HEAD_ROOM;
+
+    t->line.len = 0;
+    t->line.failed = false;
+    conn_reply_head(&t->line, r, body, c->last);
+    if (no_body)
+        t->out.len = start + CONN_HEAD_ROOM;
+    conn_reply_join(t, c, start, &t->line);
+}
+
+static long conn_refuse(micro__thread *t, micro__conn *c, int status, const char *why)
+{
+    micro__reply r = { &t->out, status, micro_s("application/json"), { "", 0 }, { "", 0 }, true };
+    size_t start;
+
+    c->last = true;
+    if (conn_reply_begin(t, c, &start)) {
+        micro__buf_format(
+            &t->out, "{\"id\":\"go.micro.server\",\"code\":%d,\"detail\":\"%s\",\"status\":\"%s\"}",
+            status, why, micro__status_text(status));
+        conn_reply_end(t, c, start, &r, false);
+    }
+    return -1;
+}
+
+/* ---- one request --------------------------------------------------------------------------- */
+
+static void conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head, char *body,
+                        size_t len)
+{
+    micro__port *p = c->port;
+    size_t start;
+    char behind = body[len];
+
+    if (!conn_reply_begin(t, c, &start))
+        return;
+    micro__ctx_recycle(t->ctx, NULL);
+    micro__request req = { t->ctx, head, body, len, c->peer };
+    micro__reply r = { &t->out, 200, { "", 0 }, { "", 0 }, { "", 0 }, false };
+    body[len] = 0; /* may be the first byte of the next request */
+    c->running = t->ctx;
+    p->o.serve(p->o.arg, &req, &r);
+    conn_run_end(t, c);
+    body[len] = behind;
+    if (r.close || (head->minor == 0 && !head->keep_alive) ||
+        atomic_load_explicit(&p->closing, memory_order_relaxed))
+        c->last = true;
+    conn_reply_end(t, c, start, &r, micro__str_is(head->method, "HEAD"));
+}
+
+/* Reads a whole head into the thread's own copy: the original stays as it is until the body has
+ * come too. */
+static long conn_head(micro__thread *t, micro__conn *c, micro__assembly *as, const char *buf,
+                      micro__http_head *head)
+{
+    memcpy(t->head, buf, as->head);
+    t->head[as->head] = 0;
+    memset(head, 0, sizeof *head);
+    head->request = true;
+    head->headers = t->headers;
+    head->max_headers = MICRO_MAX_HEADERS;
+    long n = micro__http_parse(t->head, as->head, head);
+    if (n == MICRO__HTTP_TOO_LARGE)
+        return conn_refuse(t, c, 431, "too many headers");
+    if (n < 0)
+        return conn_refuse(t, c, 400, head->problem ? head->problem : "malformed request");
+    as->chunked = head->chunked;
+    as->length = head->has_length ? head->length : 0;
+    as->expect = head->minor > 0 && head->known[MICRO__H_EXPECT].ptr &&
+                 micro__str_is_nocase(head->known[MICRO__H_EXPECT], "100-continue");
+    if (as->length > c->port->o.max_body)
+        return conn_refuse(t, c, 413, "message over the size limit");
+    return n;
+}
+
+/* More of a chunked body. 1: complete, *total bytes in all; 0: *avail is what is left in buf; else
+ * refused. */
+static long conn_chunks(micro__thread *t, micro__conn *c, micro__assembly *as, char *buf,
+                        size_t *avail, size_t *total)
+{
+    char *in = buf + as->head + as->body;
+    size_t n = *avail - as->head - as->body, got = 0, at = as->head + as->body;
+    int r = micro__chunked_feed(&as->chunk, in, &n, &got);
+
+    as->body += got;
+    if (r < 0)
+        return conn_refuse(t, c, 400, "malformed chunked body");
+    if (as->body > c->port->o.max_body)
+        return conn_refuse(t, c, 413, "message over the size limit");
+    *total = at + n;
+    if (!r)
+        *avail = as->head + as->body;
+    return r;
+}
+
+/* The first request in buf, if it is complete: its length. 0: more is needed (*avail may shrink:
+ * chunks were decoded); < 0: refused. */
+static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, char *buf,
+                         size_t *avail)
+{
+    micro__http_head head;
+    bool parsed = false;
+    size_t total, body;
+
+    if (!as->head) {
+        as->head = micro__http_head_end(buf, *avail, &as->scanned);
+        if ((as->head ? as->head : *avail) > MICRO_MAX_HEADER)
+            return conn_refuse(t, c, 431, "header over the size limit");
+        if (!as->head)
+            return 0;
+        if (conn_head(t, c, as, buf, &head) < 0)
+            return -1;
+        parsed = true;
+    }
+    if (as->chunked) {
+        long r = conn_chunks(t, c, as, buf, avail, &total);
+        if (r <= 0)
+            return r;
+        body = as->body;
+    } else {
+        body = (size_t)as->length;
+        total = as->head + body;
+        if (*avail < total)
+            return 0;
+    }
+    if (!parsed && conn_head(t, c, as, buf, &head) < 0)
+        return -1;
+    conn_answer(t, c, &head, buf + as->head, body);
+    return (long)total;
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+/* Keeps what was not used up: the start of a request, or whole ones that wait for a slow reader. */
+static void conn_keep(micro__conn *c, const micro__assembly *as, const char *rest, size_t n,
+                      uint64_t now)
+{
+    micro__partial *p = c->partial;
+
+    if (!n)
+        return;
+    if (!p) {
+        size_t cap = n + CONN_ROOM;
+        p = micro__alloc(sizeof *p + cap + 1);
+        if (!p) {
+            c->dead = true;
+            return;
+        }
+        memset(p, 0, sizeof *p);
+        p->cap = cap;
+        p->conn = c;
+        c->partial = p;
+    }
+    if (!p->len || rest != p->bytes)
+        p->since = now;
+    memmove(p->bytes, rest, n);
+    p->len = n;
+    p->as = *as;
+}
+
+/* Room for the next read: what is known to come, or double. */
+static bool conn_room(micro__conn *c)
+{
+    micro__partial *p = c->partial;
+    size_t want = p->len + CONN_ROOM;
+
+    if (p->as.head && !p->as.chunked && p->as.head + p->as.length > p->len)
+        want = p->as.head + (size_t)p->as.length;
+    if (want > p->cap * 2)
+        want = p->cap * 2; /* a length that was only claimed reserves nothing */
+    if (want <= p->cap)
+        return true;
+    size_t old = sizeof *p + p->cap + 1;
+    p = micro__realloc(p, old, sizeof *p + want + 1);
+    if (!p)
+        return false;
+    p->cap = want;
+    c->partial = p;
+    return true;
+}
+
+/* Serves all complete requests of buf. */
+static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
+{
+    micro__assembly as = { 0 };
+    size_t used = 0;
+
+    if (c->partial)
+        as = c->partial->as;
+    while (used < len && !c->dead && !c->unsent && !c->last) {
+        size_t avail = len - used;
+        long n = conn_request(t, c, &as, buf + used, &avail);
+        if (n <= 0) {
+            len = n < 0 ? used : used + avail;
+            break;
+        }
+        used += (size_t)n;
+        memset(&as, 0, sizeof as);
+        if (t->out_ready - t->out_sent > CONN_FLUSH)
+            micro__conn_flush(t);
+    }
+    if (c->dead || c->last)
+        len = used;
+    if (c->partial && used == len)
+        conn_drop_partial(c);
+    conn_keep(c, &as, buf + used, len - used, t->loop ? t->loop->now : micro__now_ms());
+}
+
+/* One read. True: there may be more. */
+static bool conn_read(micro__thread *t, micro__conn *c, bool drain)
+{
+    char *buf = t->in;
+    size_t have = 0, room = MICRO_CONN_BUF;
+
+    if (c->partial) {
+        if (!conn_room(c)) {
+            c->dead = true;
+            return false;
+        }
+        buf = c->partial->bytes;
+        have = c->partial->len;
+        room = c->partial->cap - have;
+    }
+    long n = micro__sock_recv(c->fd, buf + have, room);
+    if (n <= 0) {
+        if (n != MICRO_EAGAIN)
+            c->eof = true;
+        return false;
+    }
+    conn_work(t, c, buf, have + (size_t)n);
+    return drain || (size_t)n == room;
+}
+
+MICRO_PRIVATE void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned what)
+{
+    bool drain = what & MICRO__HUP; /* the end of the stream is not told twice */
+
+    t->conn = c;
+    t->out.len = t->out_sent = t->out_ready = 0;
+    if (c->partial) /* while the seat is certain: the timer is the loop's */
+        micro__timer_clear(&t->loop->timers, &c->partial->expect);
+    if (c->unsent && conn_resume(c) && c->partial && !c->dead)
+        conn_work(t, c, c->partial->bytes, c->partial->len);
+    while (!c->dead && !c->unsent && !c->last && conn_read(t, c, drain))
+        ;
+    micro__conn_flush(t);
+    if ((c->last || c->eof) && !c->unsent)
+        c->dead = true;
+    t->conn = NULL;
+    if (t->out.cap > 2 * CONN_FLUSH)
+        micro__buf_free(&t->out);
+}
+
+/* ---- the driver's part --------------------------------------------------------------------- */
+
+static void conn_expect(micro__loop *l, micro__timer *timer)
+{
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    micro__partial *p =
+        (micro__partial *)(void *)((char *)timer - offsetof(micro__partial, expect));
+    micro__conn *c = p->conn;
+
+    p->as.expect = false;
+    if (!c->busy && micro__sock_send(c->fd, go_on, sizeof go_on - 1) != (long)sizeof go_on - 1)
+        micro__conn_close(l, c);
+}
+
+MICRO_PRIVATE void micro__conn_settle(micro__loop *l, micro__conn *c)
+{
+    micro__partial *p = c->partial;
+    int closing = atomic_load_explicit(&c->port->closing, memory_order_relaxed);
+
+    if (c->dead || closing > 1 || (closing && !p && !c->unsent)) {
+        micro__conn_close(l, c);
+        return;
+    }
+    if (!p)
+        return;
+    if (!p->as.head && c->port->o.idle_ms >= 0 &&
+        l->now - p->since > (uint64_t)c->port->o.idle_ms) {
+        micro__conn_close(
+            l, c); /* a head that comes a byte at a time holds the place for so long only */
+        return;
+    }
+    bool wait = p->as.expect && p->as.head && p->len == p->as.head;
+    if (wait && !p->expect.set) {
+        p->expect.fn = conn_expect;
+        micro__timer_set(&l->timers, &p->expect, l->now + CONN_EXPECT_MS);
+    } else if (!wait) {
+        micro__timer_clear(&l->timers, &p->expect);
+    }
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Contexts: new and free (a free list), deadline, cancellation. */
+#include "net.h"
+
+#define CTX_CHUNK MICRO_ARENA_CHUNK
+#define CTX_SPARE_MAX 64
+
+/* A ctx and its first chunk are one block; freed ones are kept for the next micro_ctx_new. */
+typedef struct ctx_block {
+    micro_ctx ctx;
+    union {
+        char bytes[CTX_CHUNK];
+        uint64_t align_;
+    } chunk;
+} ctx_block;
+
+static struct {
+    micro__mutex lock;
+    micro_ctx *free;
+    int count;
+} ctx_spare = { MICRO__MUTEX_INIT, NULL, 0 };
+
+static ctx_block *ctx_take(void)
+{
+    micro__lock(&ctx_spare.lock);
+    micro_ctx *ctx = ctx_spare.free;
+    if (ctx) {
+        ctx_spare.free = ctx->next;
+        ctx_spare.count--;
+    }
+    micro__unlock(&ctx_spare.lock);
+    return ctx ? (ctx_block *)ctx : (ctx_block *)micro__alloc(sizeof(ctx_block));
+}
+
+static void ctx_start(ctx_block *b, micro_service *svc)
+{
+    memset(&b->ctx, 0, sizeof b->ctx);
+    micro__arena_init(&b->ctx.arena, b->chunk.bytes, sizeof b->chunk.bytes);
+    micro__ctx_init(&b->ctx, svc);
+}
+
+MICRO_API micro_ctx *micro_ctx_new(micro_service *svc)
+{
+    ctx_block *b = ctx_take();
+
+    if (!b)
+        return NULL;
+    ctx_start(b, svc);
+    return &b->ctx;
+}
+
+MICRO_PRIVATE void micro__ctx_recycle(micro_ctx *ctx, micro_service *svc)
+{
+    micro__ctx_release(ctx);
+    ctx_start((ctx_block *)(void *)ctx, svc);
+}
+
+MICRO_API void micro_ctx_free(micro_ctx *ctx)
+{
+    if (!ctx)
+        return;
+    micro__ctx_release(ctx);
+    micro__lock(&ctx_spare.lock);
+    bool keep = ctx_spare.count < CTX_SPARE_MAX;
+    if (keep) {
+        ctx->next = ctx_spare.free;
+        ctx_spare.free = ctx;
+        ctx_spare.count++;
+    }
+    micro__unlock(&ctx_spare.lock);
+    if (!keep)
+        micro__free(ctx, sizeof(ctx_block));
+}
+
+MICRO_PRIVATE void micro__ctx_spare_free(void)
+{
+    micro__lock(&ctx_spare.lock);
+    micro_ctx *ctx = ctx_spare.free;
+    ctx_spare.free = NULL;
+    ctx_spare.count = 0;
+    micro__unlock(&ctx_spare.lock);
+    while (ctx) {
+        micro_ctx *next = ctx->next;
+        micro__free(ctx, sizeof(ctx_block));
+        ctx = next;
+    }
+}
+
+MICRO_API void micro_ctx_set_timeout(micro_ctx *ctx, int ms)
+{
+    if (ctx)
+        ctx->deadline = ms < 0 ? 0 : micro__now_ms() + (uint64_t)ms;
+}
+
+MICRO_API int micro_ctx_time_left(micro_ctx *ctx)
+{
+    if (!ctx || !ctx->deadline)
+        return MICRO_OFF;
+    uint64_t now = micro__now_ms();
+    if (now >= ctx->deadline)
+        return 0;
+    uint64_t left = ctx->deadline - now;
+    return left > INT32_MAX ? INT32_MAX : (int)left;
+}
+
+MICRO_PRIVATE uint64_t micro__ctx_until(micro_ctx *ctx, int ms)
+{
+    uint64_t limit = ms < 0 ? 0 : micro__now_ms() + (uint64_t)ms;
+
+    if (!ctx || !ctx->deadline)
+        return limit;
+    return limit && limit < ctx->deadline ? limit : ctx->deadline;
+}
+
+MICRO_PRIVATE micro_err micro__ctx_check(micro_ctx *ctx, uint64_t deadline)
+{
+    if (ctx && atomic_load_explicit(&ctx->canceled, memory_order_acquire))
+        return MICRO_ECANCELED;
+    return deadline && micro__now_ms() >= deadline ? MICRO_ETIMEDOUT : MICRO_OK;
+}
+
+/* The lock is held for a few instructions only, and by two threads at most: a spin lock costs an
+ * idle ctx one byte. */
+static void ctx_wait_lock(micro_ctx *ctx)
+{
+    while (atomic_flag_test_and_set_explicit(&ctx->wait_lock, memory_order_acquire))
+        ;
+}
+
+static void ctx_wait_unlock(micro_ctx *ctx)
+{
+    atomic_flag_clear_explicit(&ctx->wait_lock, memory_order_release);
+}
+
+MICRO_PRIVATE void micro__ctx_wait_begin(micro_ctx *ctx, void (*wake)(void *arg), void *arg)
+{
+    if (!ctx)
+        return;
+    ctx_wait_lock(ctx);
+    ctx->wait_fn = wake;
+    ctx->wait_arg = arg;
+    if (atomic_load_explicit(&ctx->canceled, memory_order_acquire))
+        wake(arg);
+    ctx_wait_unlock(ctx);
+}
+
+MICRO_PRIVATE void micro__ctx_wait_end(micro_ctx *ctx)
+{
+    if (!ctx)
+        return;
+    ctx_wait_lock(ctx);
+    ctx->wait_fn = NULL;
+    ctx_wait_unlock(ctx);
+}
+
+typedef struct ctx_sleeper {
+    micro__mutex lock;
+    micro__cond wake;
+    bool woken;
+} ctx_sleeper;
+
+static void ctx_sleep_wake(void *arg)
+{
+    ctx_sleeper *s = arg;
+
+    micro__lock(&s->lock);
+    s->woken = true;
+    micro__cond_signal(&s->wake);
+    micro__unlock(&s->lock);
+}
+
+MICRO_PRIVATE void micro__ctx_sleep(micro_ctx *ctx, int ms)
+{
+    uint64_t until = micro__now_ms() + (uint64_t)(ms > 0 ? ms : 0);
+    ctx_sleeper s = { .woken = false };
+
+    micro__mutex_init(&s.lock);
+    micro__cond_init(&s.wake);
+    micro__ctx_wait_begin(ctx, ctx_sleep_wake, &s);
+    micro__lock(&s.lock);
+    while (!s.woken && micro__cond_wait(&s.wake, &s.lock, until))
+        ;
+    micro__unlock(&s.lock);
+    micro__ctx_wait_end(ctx);
+    micro__cond_destroy(&s.wake);
+    micro__mutex_destroy(&s.lock);
+}
+
+MICRO_API void micro_ctx_cancel(micro_ctx *ctx)
+{
+    if (!ctx)
+        return;
+    ctx_wait_lock(ctx);
+    if (!atomic_exchange_explicit(&ctx->canceled, true, memory_order_acq_rel) && ctx->wait_fn)
+        ctx->wait_fn(ctx->wait_arg);
+    ctx_wait_unlock(ctx);
+}
+
+MICRO_API bool micro_ctx_canceled(micro_ctx *ctx)
+{
+    return !ctx || micro__ctx_check(ctx, ctx->deadline) != MICRO_OK;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* Engines: the process's own, with its loops and threads, and those that micro_poll drives. */
+#include "engine.h"
+
+#define ENGINE_MAX_LOOPS 64
+#define ENGINE_MAX_THREADS 256
+
+static struct {
+    micro__mutex lock;
+    micro__engine *engine;
+    int users, loops, max_threads; /* as asked for */
+} engine_shared = { MICRO__MUTEX_INIT, NULL, 0, 0, 0 };
+
+static void engine_free(micro__engine *e)
+{
+    for (int i = 0; i < e->nloops; i++) {
+        micro__loop_clear(&e->loops[i]);
+        micro__poller_close(&e->loops[i].poller);
+    }
+    if (e->poll_thread)
+        micro__thread_free(e->poll_thread);
+    micro__fd_close(e->reserve_fd);
+    micro__cond_destroy(&e->changed);
+    micro__mutex_destroy(&e->lock);
+    micro__free(e->block, e->block_size);
+}
+
+/* The loops want a cache line of their own each, and the allocator promises 16 bytes only. */
+static micro__engine *engine_alloc(int nloops)
+{
+    size_t head = (sizeof(micro__engine) + 63) & ~(size_t)63;
+    size_t size = head + sizeof(micro__loop) * (size_t)nloops + 64;
+    char *block = micro__alloc_zero(size);
+
+    if (!block)
+        return NULL;
+    char *at = block + (64 - ((uintptr_t)block & 63)) % 64;
+    micro__engine *e = (micro__engine *)(void *)at;
+    e->block = block;
+    e->block_size = size;
+    e->loops = (micro__loop *)(void *)(at + head);
+    e->nloops = nloops;
+    return e;
+}
+
+static micro__engine *engine_new(bool threaded, int nloops, int max_threads)
+{
+    micro__engine *e = engine_alloc(nloops);
+
+    if (!e)
+        return NULL;
+    e->threaded = threaded;
+    e->max_threads = max_threads;
+    e->reserve_fd = micro__fd_reserve();
+    micro__mutex_init(&e->lock);
+    micro__cond_init(&e->changed);
+    for (int i = 0; i < nloops; i++) {
+        micro__loop *l = &e->loops[i];
+        l->e = e;
+        l->now = micro__now_ms();
+        atomic_init(&l->seat, MICRO__IN_HANDLER); /* with nothing current: the first driver takes it
+                                                     as a spare would */
+        if (micro__poller_open(&l->poller) != MICRO_OK) {
+            e->nloops = i;
+            engine_free(e);
+            return NULL;
+        }
+    }
+    return e;
+}
+
+static void engine_wait_ended(micro__engine *e)
+{
+    micro__lock(&e->lock);
+    while (e->open_loops || e->total)
+        micro__cond_wait(&e->changed, &e->lock, 0);
+    micro__unlock(&e->lock);
+    if (e->have_last)
+        micro__thread_join(e->last);
+}
+
+static void engine_stop(micro__engine *e)
+{
+    atomic_store_explicit(&e->stopping, true, memory_order_release);
+    for (int i = 0; i < e->nloops; i++)
+        micro__poller_wake(&e->loops[i].poller);
+    if (e->threaded)
+        engine_wait_ended(e);
+    engine_free(e);
+}
+
+static bool engine_start(micro__engine *e)
+{
+    e->open_loops = e->total = e->nloops;
+    for (int i = 0; i < e->nloops; i++)
+        if (!micro__pool_start(e, &e->loops[i], MICRO__IN_HANDLER)) {
+            micro__lock(&e->lock);
+            e->total -= e->nloops - i - 1; /* those never started */
+            e->open_loops -= e->nloops - i;
+            e->loops[i].hungry = 0;
+            micro__unlock(&e->lock);
+            return false;
+        }
+    return true;
+}
+
+static micro_err engine_share(int loops, int max_threads)
+{
+    int n = loops > 0 ? loops : micro__cpu_count();
+
+    if (engine_shared.engine)
+        return (loops > 0 && loops != engine_shared.engine->nloops) ||
+                       (max_threads > 0 && max_threads != engine_shared.engine->max_threads)
+                   ? MICRO_EINVAL
+                   : MICRO_OK;
+    if (n > ENGINE_MAX_LOOPS)
+        n = ENGINE_MAX_LOOPS;
+    int most = max_threads > 0 ? max_threads : ENGINE_MAX_THREADS;
+    micro__engine *e = engine_new(true, n, most < n ? n : most);
+    if (!e)
+        return MICRO_ENOMEM;
+    if (!engine_start(e)) {
+        engine_stop(e);
+        return MICRO_ENOMEM;
+    }
+    engine_shared.engine = e;
+    return MICRO_OK;
+}
+
+MICRO_PRIVATE micro_err micro__engine_open(bool threaded, int loops, int max_threads,
+                                           micro__engine **out)
+{
+    micro_err err = MICRO_OK;
+
+    if (!threaded) {
+        micro__engine *e = engine_new(false, 1, 1);
+        if (e)
+            e->poll_thread = micro__thread_new(e);
+        if (e && !e->poll_thread) {
+            engine_free(e);
+            e = NULL;
+        }
+        *out = e;
+        return e ? MICRO_OK : MICRO_ENOMEM;
+    }
+    micro__lock(&engine_shared.lock);
+    err = engine_share(loops, max_threads);
+    if (err == MICRO_OK) {
+        engine_shared.users++;
+        *out = engine_shared.engine;
+    }
+    micro__unlock(&engine_shared.lock);
+    return err;
+}
+
+MICRO_PRIVATE void micro__engine_close(micro__engine *e)
+{
+    if (e->threaded) {
+        micro__lock(&engine_shared.lock);
+        bool last = --engine_shared.users == 0;
+        if (last)
+            engine_shared.engine = NULL;
+        micro__unlock(&engine_shared.lock);
+        if (!last)
+            return;
+    }
+    engine_stop(e);
+}
+
+/* ---- without threads ----------------------------------------------------------------------- */
+
+MICRO_PRIVATE micro_err micro__engine_step(micro__engine *e, int timeout_ms)
+{
+    micro__thread *t = e->poll_thread;
+
+    t->loop = &e->loops[0];
+    micro__thread *before = micro__thread_enter(t);
+    bool work = micro__loop_step(t, t->loop, timeout_ms);
+    micro__thread_enter(before);
+    return work ? MICRO_OK : MICRO_EAGAIN;
+}
+
+MICRO_PRIVATE int micro__engine_fd(micro__engine *e)
+{
+    return e->loops[0].poller.fd;
+}
+
+MICRO_PRIVATE int micro__engine_timeout(micro__engine *e)
+{
+    return micro__loop_due(&e->loops[0]);
+}
+
+MICRO_PRIVATE bool micro__engine_threaded(const micro__engine *e)
+{
+    return e->threaded;
+}
+
+/* ---- tasks --------------------------------------------------------------------------------- */
+
+MICRO_PRIVATE micro_err micro__engine_post(micro__engine *e, int delay_ms, void (*fn)(void *arg),
+                                           void *arg, atomic_bool *alive, void (*done)(void *arg),
+                                           void *done_arg)
+{
+    micro__task *k = micro__alloc_zero(sizeof *k);
+
+    if (!k)
+        return MICRO_ENOMEM;
+    k->item.kind = MICRO__ITEM_TASK;
+    k->at = delay_ms > 0 ? micro__now_ms() + (uint64_t)delay_ms : 0;
+    k->user = fn;
+    k->arg = arg;
+    k->alive = alive;
+    k->done = done;
+    k->done_arg = done_arg;
+    unsigned turn = atomic_fetch_add_explicit(&e->turn, 1, memory_order_relaxed);
+    micro__loop_push(&e->loops[turn % (unsigned)e->nloops], &k->item);
+    return MICRO_OK;
+}

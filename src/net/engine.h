@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of the engine: loops, the driver seat, threads, connections.
+ *
+ *   loop    a poller, its connections, its timers and the batch of events being worked off. Exactly
+ *           one thread, the driver, works it.
+ *   seat    one atomic word per loop: a sequence number and one bit, DRIVING or IN_HANDLER.
+ *   thread  drives a loop, or finishes a handler whose seat was taken from it, or is parked.
+ *
+ * Rules that make it correct
+ *   R1 Plain fields of a loop and the driver's fields of its connections are touched by the thread
+ *      in the seat only.
+ *   R2 While the seat word says DRIVING only the driver stores to it. While it says IN_HANDLER it
+ *      changes by compare-and-swap only, and words never repeat, so that a late swap fails.
+ *   R3 A spare thread takes the seat itself, by a swap on the word it was sent for. So there is no
+ *      moment at which a seat is taken and nobody sits in it, and a thread that could not be created
+ *      does no harm.
+ *   R4 A thread that finds the seat gone keeps its connection (the new driver has marked it busy)
+ *      and its own buffers, nothing else. It gives the connection back through the inbox and does
+ *      not touch it after that.
+ *   R5 Only the driver closes a connection: as the current event of a batch, or between two. */
+#ifndef MICRO_ENGINE_H
+#define MICRO_ENGINE_H
+
+#include "net.h"
+
+#define MICRO__BATCH 256 /* events of one wait */
+
+typedef struct micro__loop micro__loop;
+typedef struct micro__thread micro__thread;
+typedef struct micro__conn micro__conn;
+
+/* ---- timer.c ----------------------------------------------------------------------------------
+ * Driver
+ * only. Zero-initialised; set again moves it. */
+
+typedef struct micro__timer {
+    uint64_t at;
+    void (*fn)(micro__loop *l, struct micro__timer *t);
+    struct micro__timer *child, *next, *back;
+    bool set;
+} micro__timer;
+MICRO_PRIVATE void micro__timer_set(micro__timer **heap, micro__timer *t, uint64_t at);
+MICRO_PRIVATE void micro__timer_clear(micro__timer **heap, micro__timer *t);
+
+/* ---- what comes to a loop from other threads ----------------------------------------------- */
+
+typedef struct micro__item {
+    struct micro__item *next;
+    enum { MICRO__ITEM_CONN, MICRO__ITEM_TASK } kind;
+} micro__item;
+
+typedef struct micro__task {
+    micro__item item; /* first */
+    micro__timer timer;
+    uint64_t at;                            /* when; 0: at once */
+    void (*run)(micro__loop *l, void *arg); /* the library's own: in the seat; or */
+    void (*user)(void *arg);                /* a user's: out of it */
+    void *arg;
+    atomic_bool *alive;      /* user: not run once this is false; counted by the service */
+    void (*done)(void *arg); /* user: after run or drop, with done_arg */
+    void *done_arg;
+} micro__task;
+
+/* ---- seat ---------------------------------------------------------------------------------- */
+
+enum {
+    MICRO__DRIVING = 0,
+    MICRO__IN_HANDLER = 1,
+    MICRO__SEAT_STEP = 2
+}; /* sequence number * 2 + state */
+
+struct micro__loop {
+    _Alignas(64) _Atomic uint64_t seat;
+    /* driver: what is left to do lives here, so that the next driver goes on with it */
+    _Alignas(64) struct micro__engine *e;
+    micro__poller poller;
+    micro__conn *current;         /* being served: busy for whoever takes over */
+    micro__item *ready;           /* taken out of the inbox, oldest first */
+    micro__conn *oldest, *newest; /* all connections by last activity */
+    micro__timer *timers;
+    micro__timer idle; /* looks at the oldest */
+    uint64_t now;      /* when the batch was fetched */
+    int pos, n;
+    micro__event events[MICRO__BATCH];
+    /* any thread */
+    _Alignas(64) _Atomic(micro__item *) inbox;
+    atomic_int nconns;
+    /* under the pool's lock */
+    uint64_t asked;  /* the word a spare was sent for */
+    uint64_t hungry; /* the word for which none was left */
+};
+
+struct micro__thread {
+    struct micro__engine *e;
+    micro__loop
+        *loop;     /* whose seat it holds, or held when it stepped into the handler; NULL: none */
+    uint64_t word; /* the seat word as this thread wrote it last */
+    _Atomic(micro__loop *) target; /* where it was sent */
+    micro__conn *conn;             /* being served */
+    char *in;                      /* MICRO_CONN_BUF + 1 bytes */
+    char *head;                    /* MICRO_MAX_HEADER: the head being served, parsed in place */
+    micro_pair *headers;
+    micro_buf out, line; /* replies; the head of one reply */
+    size_t out_sent, out_ready; /* of out: gone; whole replies, which may go */
+    micro_ctx *ctx; /* of the handler */
+    micro__thread_id id;
+    micro__cond wake;
+    micro__thread *parked;
+};
+
+struct micro__engine {
+    bool threaded; /* false: micro_poll drives the one loop */
+    int nloops, max_threads;
+    micro__loop *loops;
+    atomic_bool stopping;
+    atomic_uint turn;    /* spreads tasks */
+    int reserve_fd;      /* closed and taken again when descriptors run out */
+    atomic_bool starved; /* said so already */
+    atomic_bool capped;  /* said so already */
+    micro__thread *poll_thread;
+    void *block; /* what it and its loops were allocated as */
+    size_t block_size;
+    /* the pool */
+    micro__mutex lock;
+    micro__cond changed;
+    micro__thread *spare; /* last in, first out: warm ones work, cold ones time out */
+    int total, parked, open_loops;
+    micro__thread_id last;
+    bool have_last;
+};
+
+/* seat.c */
+MICRO_PRIVATE void micro__seat_leave(micro__thread *t); /* out of the seat, into user code */
+MICRO_PRIVATE void
+micro__seat_retake(micro__thread *t); /* back; clears t->loop if another thread drives now */
+MICRO_PRIVATE micro__thread *micro__thread_new(struct micro__engine *e);
+MICRO_PRIVATE void micro__thread_free(micro__thread *t);
+MICRO_PRIVATE bool micro__pool_start(struct micro__engine *e, micro__loop *l,
+                                     uint64_t word); /* a new thread, sent there */
+MICRO_PRIVATE bool micro__pool_ask(struct micro__engine *e, micro__loop *l, uint64_t word);
+MICRO_PRIVATE void micro__pool_loop_closed(struct micro__engine *e);
+/* This thread acts as t from now on (NULL: as none); returns what it was before. For micro_poll. */
+MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t);
+
+/* loop.c */
+MICRO_PRIVATE void micro__loop_push(micro__loop *l,
+                                    micro__item *item); /* from any thread; the last touch */
+MICRO_PRIVATE void
+micro__loop_drive(micro__thread *t); /* until the seat is gone or the loop has ended */
+MICRO_PRIVATE void micro__loop_touch(micro__loop *l, micro__conn *c);  /* active now */
+MICRO_PRIVATE void micro__loop_forget(micro__loop *l, micro__conn *c); /* it closes */
+MICRO_PRIVATE bool micro__loop_step(micro__thread *t, micro__loop *l,
+                                    int timeout_ms);     /* one turn; true: something was due */
+MICRO_PRIVATE int micro__loop_due(const micro__loop *l); /* ms until a timer; -1: none */
+MICRO_PRIVATE void micro__loop_clear(micro__loop *l);
+
+/* ---- conn.c -------------------------------------------------------------------------------- */
+
+/* A request that has not come in completely; also replies' requests that wait for a slow reader. */
+typedef struct micro__assembly {
+    size_t scanned;  /* looked at for the head's end */
+    size_t head;     /* its length; 0: not complete */
+    uint64_t length; /* of the body, unless chunked */
+    size_t body;     /* chunked: decoded so far */
+    micro__chunked chunk;
+    bool chunked, expect;
+} micro__assembly;
+
+typedef struct micro__partial {
+    micro__assembly as;
+    size_t len, cap;
+    uint64_t since;      /* first byte */
+    micro__timer expect; /* sends 100 Continue */
+    micro__conn *conn;
+    char bytes[];
+} micro__partial;
+
+typedef struct micro__unsent {
+    size_t len, sent;
+    char bytes[];
+} micro__unsent;
+
+enum { MICRO__SRC_CONN, MICRO__SRC_PORT };
+
+struct micro__conn {
+    int kind; /* MICRO__SRC_CONN, first */
+    int fd;
+    micro__item link;
+    micro__port *port;
+    micro__loop *loop;
+    /* owner: the thread that serves it, in the seat or out of it */
+    micro__partial *partial;
+    micro__unsent *unsent;
+    bool dead; /* to be closed */
+    bool last; /* to be closed when what is unsent has gone */
+    bool eof;  /* the peer has ended its side */
+    /* the running request, for cancellation when the peer goes away */
+    micro_ctx *running;
+    /* driver */
+    bool busy, joined;
+    unsigned pending; /* events that came while it was busy */
+    micro__conn *older, *newer;
+    uint64_t seen;
+    char peer[56];
+    atomic_flag run_lock; /* of running; apart from the flags above, which compilers read as one */
+};
+
+/* What a loop needs of a port. The tasks are here because closing must not fail for want of memory.
+ */
+typedef struct micro__port_watch {
+    micro__port *port;
+    micro__timer resume; /* looks again after a pause */
+    micro__task step[3]; /* of closing: stop listening; give up half requests; give up everything */
+} micro__port_watch;
+
+struct micro__port {
+    int kind; /* MICRO__SRC_PORT, first */
+    int fd;
+    struct micro__engine *e;
+    micro__port_opts o;
+    micro__addr bound;
+    char address[128]; /* the same as text */
+    atomic_int nconns;
+    atomic_int asked;         /* steps of closing that loops have not done yet */
+    atomic_int closing;       /* 1: drain, 2: now */
+    micro__port_watch *watch; /* one a loop */
+};
+
+MICRO_PRIVATE void micro__conn_accept(micro__loop *l, micro__port *p);
+MICRO_PRIVATE void micro__conn_join(micro__loop *l, micro__conn *c);
+MICRO_PRIVATE void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned what);
+MICRO_PRIVATE void
+micro__conn_flush(micro__thread *t); /* what waits in t->out; in the middle of a reply too */
+MICRO_PRIVATE void micro__conn_close(micro__loop *l, micro__conn *c);
+MICRO_PRIVATE void
+micro__conn_gone(micro__conn *c); /* the peer of a busy connection: cancels what runs */
+MICRO_PRIVATE void
+micro__conn_settle(micro__loop *l,
+                   micro__conn *c); /* driver: after serving, timers for what is incomplete */
+
+/* port.c */
+MICRO_PRIVATE void micro__port_leave(micro__port *p); /* a connection has closed */
+
+#endif

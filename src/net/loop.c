@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/* One event loop: its inbox, timers and batch of events, and the thread that drives it. */
+#include "engine.h"
+
+#define LOOP_IDLE_STEP 1000u /* ms between two looks at connections that are nearly too old */
+
+/* ---- inbox --------------------------------------------------------------------------------- */
+
+MICRO_PRIVATE void micro__loop_push(micro__loop *l, micro__item *item)
+{
+    micro__item *head = atomic_load_explicit(&l->inbox, memory_order_relaxed);
+
+    do
+        item->next = head;
+    while (!atomic_compare_exchange_weak_explicit(&l->inbox, &head, item, memory_order_acq_rel,
+                                                  memory_order_relaxed));
+    if (!head) /* not empty: whoever filled it has woken the loop, and the driver has not looked
+                  since */
+        micro__poller_wake(&l->poller);
+}
+
+/* Everything in the inbox, oldest first. */
+static micro__item *loop_collect(micro__loop *l)
+{
+    micro__item *in, *out = NULL;
+
+    if (!atomic_load_explicit(&l->inbox, memory_order_relaxed))
+        return NULL;
+    in = atomic_exchange_explicit(&l->inbox, NULL, memory_order_acq_rel);
+    while (in) {
+        micro__item *next = in->next;
+        in->next = out;
+        out = in;
+        in = next;
+    }
+    return out;
+}
+
+/* ---- idle connections ---------------------------------------------------------------------- */
+
+static void loop_unlink(micro__loop *l, micro__conn *c)
+{
+    if (c->older)
+        c->older->newer = c->newer;
+    else
+        l->oldest = c->newer;
+    if (c->newer)
+        c->newer->older = c->older;
+    else
+        l->newest = c->older;
+}
+
+static void loop_append(micro__loop *l, micro__conn *c)
+{
+    c->older = l->newest;
+    c->newer = NULL;
+    if (l->newest)
+        l->newest->newer = c;
+    else
+        l->oldest = c;
+    l->newest = c;
+}
+
+static void loop_idle(micro__loop *l, micro__timer *t)
+{
+    uint64_t next = 0;
+
+    for (micro__conn *c = l->oldest, *newer; c; c = newer) {
+        newer = c->newer;
+        int limit = c->port->o.idle_ms;
+        if (limit < 0)
+            continue;
+        uint64_t due = c->seen + (uint64_t)limit;
+        if (due > l->now) { /* younger ones are due later, unless their port is less patient */
+            next = due;
+            break;
+        }
+        if (!c->busy)
+            micro__conn_close(l, c);
+    }
+    if (!next && l->oldest)
+        next = l->now + LOOP_IDLE_STEP;
+    if (next)
+        micro__timer_set(&l->timers, t,
+                         next > l->now + LOOP_IDLE_STEP ? next : l->now + LOOP_IDLE_STEP);
+}
+
+MICRO_PRIVATE void micro__loop_touch(micro__loop *l, micro__conn *c)
+{
+    c->seen = l->now;
+    if (l->newest != c) {
+        if (c->older || l->oldest == c)
+            loop_unlink(l, c);
+        loop_append(l, c);
+    }
+    if (MICRO__RARE(!l->idle.set) && c->port->o.idle_ms >= 0) {
+        l->idle.fn = loop_idle;
+        micro__timer_set(&l->timers, &l->idle, l->now + (uint64_t)c->port->o.idle_ms);
+    }
+}
+
+MICRO_PRIVATE void micro__loop_forget(micro__loop *l, micro__conn *c)
+{
+    loop_unlink(l, c);
+    if (!l->oldest)
+        micro__timer_clear(&l->timers, &l->idle);
+}
+
+/* ---- tasks --------------------------------------------------------------------------------- */
+
+static void loop_task_end(micro__task *k)
+{
+    if (k->run)
+        return; /* the library's own is part of something else, which may be gone by now */
+    if (k->done)
+        k->done(k->done_arg);
+    micro__free(k, sizeof *k);
+}
+
+static void loop_task_run(micro__loop *l, micro__task *k)
+{
+    if (k->run) {
+        k->run(l, k->arg);
+        return;
+    }
+    if (!k->alive || atomic_load(k->alive)) {
+        l->current = NULL;
+        micro__user_begin();
+        k->user(k->arg);
+        micro__user_end(); /* the seat may be gone: nothing of l is touched after this */
+    }
+    loop_task_end(k);
+}
+
+static void loop_task_due(micro__loop *l, micro__timer *t)
+{
+    (void)l;
+    (void)t; /* recognised by this function; run where losing the seat can be dealt with */
+}
+
+static micro__task *loop_task_of(micro__timer *t)
+{
+    return (micro__task *)(void *)((char *)t - offsetof(micro__task, timer));
+}
+
+/* The first task or connection that asks for something; other timers and arrivals are worked off on
+ * the way. */
+static bool loop_timers(micro__thread *t, micro__loop *l)
+{
+    while (l->timers && l->timers->at <= l->now) {
+        micro__timer *due = l->timers;
+        micro__timer_clear(&l->timers, due);
+        if (due->fn == loop_task_due)
+            loop_task_run(l, loop_task_of(due));
+        else
+            due->fn(l, due);
+        if (!t->loop)
+            return false;
+    }
+    return true;
+}
+
+static bool loop_take_task(micro__thread *t, micro__loop *l, micro__task *k)
+{
+    if (k->at > l->now) {
+        k->timer.fn = loop_task_due;
+        micro__timer_set(&l->timers, &k->timer, k->at);
+        return true;
+    }
+    loop_task_run(l, k);
+    return t->loop != NULL;
+}
+
+/* ---- connections --------------------------------------------------------------------------- */
+
+/* Serves one event; false: the seat is gone, and with it everything of the loop. */
+static bool loop_serve(micro__thread *t, micro__loop *l, micro__conn *c, unsigned what)
+{
+    l->current = c;
+    micro__loop_touch(l, c);
+    micro__conn_serve(t, c, what);
+    if (MICRO__RARE(!t->loop)) {
+        micro__loop_push(l, &c->link); /* R4 */
+        return false;
+    }
+    l->current = NULL;
+    micro__conn_settle(l, c);
+    return true;
+}
+
+static micro__conn *loop_conn_of(micro__item *item)
+{
+    return (micro__conn *)(void *)((char *)item - offsetof(micro__conn, link));
+}
+
+/* A connection out of the inbox: new, or given back. */
+static bool loop_take_conn(micro__thread *t, micro__loop *l, micro__conn *c)
+{
+    if (!c->joined) {
+        micro__conn_join(l, c);
+        return true;
+    }
+    unsigned what = c->pending;
+    c->busy = false;
+    c->pending = 0;
+    if (what && !c->dead)
+        return loop_serve(t, l, c, what);
+    micro__conn_settle(l, c);
+    return true;
+}
+
+/* Only between batches: inside one, an event for a connection that was fetched while it was busy
+ * could still be ahead, and it may be closed here. */
+static bool loop_inbox(micro__thread *t, micro__loop *l)
+{
+    for (;;) {
+        if (!l->ready)
+            l->ready = loop_collect(l);
+        micro__item *item = l->ready;
+        if (!item)
+            return true;
+        l->ready = item->next;
+        bool mine = item->kind == MICRO__ITEM_CONN
+                        ? loop_take_conn(t, l, loop_conn_of(item))
+                        : loop_take_task(t, l, (micro__task *)(void *)item);
+        if (!mine)
+            return false;
+    }
+}
+
+static bool loop_batch(micro__thread *t, micro__loop *l)
+{
+    while (l->pos < l->n) {
+        micro__event *ev = &l->events[l->pos++];
+        if (MICRO__RARE(*(int *)ev->data == MICRO__SRC_PORT)) {
+            micro__conn_accept(l, ev->data);
+            continue;
+        }
+        micro__conn *c = ev->data;
+        if (MICRO__RARE(c->busy)) { /* edge-triggered: it will not be told again */
+            c->pending |= ev->what;
+            if (ev->what & MICRO__HUP)
+                micro__conn_gone(c);
+        } else if (!loop_serve(t, l, c, ev->what)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- driving ------------------------------------------------------------------------------- */
+
+/* Works off all that is there. False: the seat is gone. */
+static bool loop_turn(micro__thread *t, micro__loop *l)
+{
+    return loop_batch(t, l) && loop_inbox(t, l) && loop_timers(t, l);
+}
+
+static int loop_timeout(const micro__loop *l)
+{
+    if (!l->timers)
+        return -1;
+    uint64_t now = micro__now_ms();
+    if (l->timers->at <= now)
+        return 0;
+    uint64_t ms = l->timers->at - now;
+    return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
+static void loop_wait(micro__loop *l, int timeout_ms)
+{
+    l->pos = 0;
+    l->n = micro__poller_wait(&l->poller, l->events, MICRO__BATCH, timeout_ms);
+    l->now = micro__now_ms();
+}
+
+static bool loop_ended(micro__loop *l)
+{
+    return atomic_load_explicit(&l->e->stopping, memory_order_acquire) &&
+           !atomic_load_explicit(&l->nconns, memory_order_relaxed) &&
+           !atomic_load_explicit(&l->inbox, memory_order_relaxed);
+}
+
+MICRO_PRIVATE void micro__loop_drive(micro__thread *t)
+{
+    micro__loop *l = t->loop;
+
+    for (;;) {
+        if (!loop_turn(t, l))
+            return;
+        if (MICRO__RARE(loop_ended(l)))
+            break;
+        loop_wait(l, atomic_load_explicit(&l->inbox, memory_order_relaxed) ? 0 : loop_timeout(l));
+    }
+    t->loop = NULL;
+    micro__pool_loop_closed(l->e);
+}
+
+MICRO_PRIVATE bool micro__loop_step(micro__thread *t, micro__loop *l, int timeout_ms)
+{
+    int due = loop_timeout(l);
+
+    if (atomic_load_explicit(&l->inbox, memory_order_relaxed))
+        timeout_ms = 0;
+    else if (due >= 0 && (timeout_ms < 0 || due < timeout_ms))
+        timeout_ms = due;
+    loop_wait(l, timeout_ms);
+    bool work = l->n > 0 || atomic_load_explicit(&l->inbox, memory_order_relaxed) ||
+                (l->timers && l->timers->at <= l->now);
+    loop_turn(t, l);
+    return work;
+}
+
+MICRO_PRIVATE int micro__loop_due(const micro__loop *l)
+{
+    return atomic_load_explicit(&l->inbox, memory_order_relaxed) ? 0 : loop_timeout(l);
+}
+
+/* What is left when the last driver has gone. */
+MICRO_PRIVATE void micro__loop_clear(micro__loop *l)
+{
+    micro__item *left = l->ready ? l->ready : loop_collect(l);
+
+    while (left) {
+        micro__item *next = left->next;
+        if (left->kind == MICRO__ITEM_TASK)
+            loop_task_end((micro__task *)(void *)left);
+        left = next ? next : loop_collect(l);
+    }
+    while (l->timers) {
+        micro__timer *t = l->timers;
+        micro__timer_clear(&l->timers, t);
+        if (t->fn == loop_task_due)
+            loop_task_end(loop_task_of(t));
+    }
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* Contexts in time, HTTP/1.1, loops and connections. Everything above (registry, selector,
+ * transport, client, server) stands on this. */
+#ifndef MICRO_NET_H
+#define MICRO_NET_H
+
+#include "../base/ctx.h"
+#include "../os/os.h"
+
+/* ---- ctx_time.c: deadline and cancellation ------------------------------------------------- */
+
+/* The earlier of ctx's deadline and ms from now (ms < 0: no such limit); 0: neither. */
+MICRO_PRIVATE uint64_t micro__ctx_until(micro_ctx *ctx, int ms);
+/* MICRO_OK, ECANCELED, or ETIMEDOUT once the deadline (0: none) has passed. */
+MICRO_PRIVATE micro_err micro__ctx_check(micro_ctx *ctx, uint64_t deadline);
+/* Between begin and end, cancel calls wake(arg), at once if it has happened already: it must make
+ * the blocking wait return and must not take a lock that is held around these two. */
+MICRO_PRIVATE void micro__ctx_wait_begin(micro_ctx *ctx, void (*wake)(void *arg), void *arg);
+MICRO_PRIVATE void micro__ctx_wait_end(micro_ctx *ctx);
+/* Sleeps; cancel ends it. */
+MICRO_PRIVATE void micro__ctx_sleep(micro_ctx *ctx, int ms);
+/* As if freed and made anew: for the ctx that a thread keeps for its handlers. */
+MICRO_PRIVATE void micro__ctx_recycle(micro_ctx *ctx, micro_service *svc);
+/* Gives the spare contexts back to the allocator: with the last service, so that leak checkers are
+ * quiet. */
+MICRO_PRIVATE void micro__ctx_spare_free(void);
+
+/* ---- http_parse.c: stateless, in place --------------------------------------------------------
+ * Framing is strict and the rest
+ * tolerant, as decision 17 lists. Offsets instead of pointers where a buffer may move. */
+
+enum { MICRO__HTTP_PARTIAL = 0, MICRO__HTTP_BAD = -1, MICRO__HTTP_TOO_LARGE = -2 };
+
+/* Headers the library itself looks at; found while parsing, so that looking one up costs nothing.
+ */
+enum micro__http_known {
+    MICRO__H_CONTENT_LENGTH,
+    MICRO__H_TRANSFER_ENCODING,
+    MICRO__H_CONNECTION,
+    MICRO__H_HOST,
+    MICRO__H_EXPECT,
+    MICRO__H_CONTENT_TYPE,
+    MICRO__H_TIMEOUT,
+    MICRO__H_ACCEPT,
+    MICRO__H_MICRO_SERVICE,
+    MICRO__H_MICRO_METHOD,
+    MICRO__H_MICRO_ENDPOINT,
+    MICRO__H_MICRO_ID,
+    MICRO__H_MICRO_ERROR,
+    MICRO__H_MICRO_STREAM,
+    MICRO__H_MICRO_TOPIC,
+    MICRO__H_MICRO_TARGET,
+    MICRO__H_X_MICRO_SERVICE,
+    MICRO__H_X_MICRO_METHOD,
+    MICRO__H_X_MICRO_ENDPOINT,
+    MICRO__H_X_MICRO_ID,
+    MICRO__H_X_MICRO_ERROR,
+    MICRO__H_X_MICRO_TARGET,
+    MICRO__H_HOP_COUNT,
+    MICRO__H_COUNT
+};
+
+typedef struct micro__http_head {
+    bool request;             /* set by the caller: which kind to expect */
+    int minor;                /* HTTP/1.minor */
+    micro_str method, target; /* request */
+    int status;               /* reply */
+    micro_str reason;         /* reply */
+    micro_pair *headers;      /* the caller's array: names as written, values trimmed, both
+                                 NUL-terminated in place */
+    size_t nheaders, max_headers;
+    micro_str known[MICRO__H_COUNT]; /* the first value of each; ptr NULL: absent. Micro-* and other
+                                        names case-insensitively */
+    bool has_length, chunked;        /* framing */
+    uint64_t length;
+    bool close, keep_alive; /* tokens seen in Connection (exact text is in known[]) */
+    const char *problem;    /* BAD: constant text for people */
+} micro__http_head;
+
+/* Finds the end of a head in buf[0..len): its length with the empty line, or 0. *scanned says how
+ * far was looked and is advanced, so that a head that comes in small pieces is scanned once. Empty
+ * lines before a request line are part of the head. */
+MICRO_PRIVATE size_t micro__http_head_end(const char *buf, size_t len, size_t *scanned);
+/* Parses the head that buf[0..len) begins with and overwrites its delimiters with NUL. > 0: its
+ * length; PARTIAL: it is not all there, and buf is as it was; BAD: nothing may be trusted but
+ * problem; TOO_LARGE: more than max_headers lines. One pass: for a fresh read call this first, and
+ * head_end only from then on, if it was PARTIAL. Never PARTIAL where head_end finds an end. */
+MICRO_PRIVATE long micro__http_parse(char *buf, size_t len, micro__http_head *out);
+
+/* Fills in known[] from headers: for messages that did not come as HTTP. */
+MICRO_PRIVATE void micro__http_index(micro__http_head *h);
+
+/* Chunked bodies, decoded in place: body bytes are moved together at dst. Zero-initialise. */
+typedef struct micro__chunked {
+    int state;
+    uint64_t left;   /* bytes of the chunk still to come */
+    size_t overhead; /* bytes of size lines, extensions and trailers, less what data excuses:
+                        limited */
+} micro__chunked;
+/* Works through in[0..*len). Moves body bytes to the front of in, sets *body to their number and
+ * *len to the bytes consumed. 1: the body is complete (what follows belongs to the next message);
+ * 0: all consumed, more needed; BAD. */
+MICRO_PRIVATE int micro__chunked_feed(micro__chunked *c, char *in, size_t *len, size_t *body);
+
+/* Writes a header line; control characters in the value become spaces (decision 9). Nothing if name
+ * is no token. */
+MICRO_PRIVATE void micro__http_header(micro_buf *out, micro_str name, micro_str value);
+/* A token of RFC 9110 (method and header names). */
+MICRO_PRIVATE bool micro__http_token(micro_str s);
+
+/* ---- engine: loops, threads, the driver seat (engine.c, seat.c, loop.c, conn.c) ------------ */
+
+typedef struct micro__engine micro__engine;
+typedef struct micro__port micro__port; /* a listening socket and its connections */
+
+/* One complete request, in the buffers of the thread that serves it; everything is lent until serve
+ * returns. */
+typedef struct micro__request {
+    micro_ctx *ctx; /* fresh; service, deadline and metadata are the server's to fill in */
+    micro__http_head *head;
+    char *body; /* may be overwritten, body[body_len] too */
+    size_t body_len;
+    const char *peer;
+} micro__request;
+
+/* To be filled in by serve. Defaults: 200, no type, keep the connection. */
+typedef struct micro__reply {
+    micro_buf *body; /* append to it; what was in it stays */
+    int status;
+    micro_str content_type; /* "" leaves the header out */
+    micro_str id;           /* Micro-Id, "" leaves it out */
+    micro_str error;        /* Micro-Error and X-Micro-Error, "" leaves them out */
+    bool close;
+} micro__reply;
+
+typedef void micro__serve_fn(void *arg, micro__request *req, micro__reply *reply);
+
+typedef struct micro__port_opts {
+    micro__serve_fn *serve;
+    void *arg;
+    size_t max_body;
+    int max_conns, idle_ms; /* idle_ms < 0: for ever */
+} micro__port_opts;
+
+/* The process's engine, started by the first and stopped by the last to close it: loops <= 0 means
+ * one per CPU, max_threads <= 0 the default. EINVAL: it runs with other numbers. threaded false:
+ * one of the caller's own that micro__engine_step drives. */
+MICRO_PRIVATE micro_err micro__engine_open(bool threaded, int loops, int max_threads,
+                                           micro__engine **out);
+MICRO_PRIVATE void micro__engine_close(micro__engine *e);
+/* One turn of an engine without threads: EAGAIN if nothing was due. */
+MICRO_PRIVATE micro_err micro__engine_step(micro__engine *e, int timeout_ms);
+MICRO_PRIVATE int micro__engine_fd(micro__engine *e);
+MICRO_PRIVATE int
+micro__engine_timeout(micro__engine *e); /* ms until a timer is due; MICRO_OFF: none */
+MICRO_PRIVATE bool micro__engine_threaded(const micro__engine *e);
+
+/* Listens at one of addresses low..high (the first that is free). The port serves at once. */
+MICRO_PRIVATE micro_err micro__port_open(micro__engine *e, const micro__addr *at,
+                                         const micro__port_opts *opts, micro__port **out);
+MICRO_PRIVATE const char *micro__port_address(const micro__port *p); /* host:port as bound */
+/* Stops listening, lets running requests end, closes each connection when it is quiet; at the
+ * deadline (0: none) cancels what still runs and closes the rest. True: everything has ended and
+ * the port is freed; false: handlers still run, and it lives on. */
+MICRO_PRIVATE bool micro__port_close(micro__port *p, uint64_t deadline);
+
+/* Runs fn(arg) on a loop as user code in delay_ms, unless *alive is false by then; done(done_arg)
+ * is called in any case. */
+MICRO_PRIVATE micro_err micro__engine_post(micro__engine *e, int delay_ms, void (*fn)(void *arg),
+                                           void *arg, atomic_bool *alive, void (*done)(void *arg),
+                                           void *done_arg);
+
+/* Around user code that a loop's thread calls: between them another thread may take the loop over.
+ */
+MICRO_PRIVATE void micro__user_begin(void);
+MICRO_PRIVATE void micro__user_end(void);
+/* This thread serves a loop at this moment (its seat held or passed on). */
+MICRO_PRIVATE bool micro__engine_inside(void);
+
+/* ---- http_client.c: reading one reply, as fragmented as it likes to come ------------------- */
+
+typedef struct micro__http_reader {
+    micro_ctx *ctx; /* where head and body live */
+    size_t max_body;
+    enum {
+        MICRO__READ_HEAD,
+        MICRO__READ_LENGTH,
+        MICRO__READ_CHUNKED,
+        MICRO__READ_CLOSE,
+        MICRO__READ_DONE
+    } phase;
+    bool any;              /* a byte of the reply has come */
+    bool reusable;         /* DONE: the connection is good for another exchange */
+    const char *problem;   /* after EPROTO, ETOOBIG: what was wrong, for people */
+    micro__http_head head; /* valid behind the head */
+    char *body;
+    size_t body_len, body_cap;
+    micro__chunked chunk;
+    size_t have, scanned;
+    micro_pair headers[MICRO_MAX_HEADERS];
+    char start[MICRO_CONN_BUF + 1]; /* the head, and what came with it */
+} micro__http_reader;
+
+MICRO_PRIVATE void micro__http_reader_init(micro__http_reader *r, micro_ctx *ctx, size_t max_body);
+/* Where the next bytes of the connection go. NULL: memory is out. */
+MICRO_PRIVATE char *micro__http_reader_room(micro__http_reader *r, size_t *room);
+/* n bytes have come there; 0: the end of the stream. MICRO_OK: the reply is complete; EAGAIN: go
+ * on; EIO: it ended too soon; EPROTO, ETOOBIG, ENOMEM. */
+MICRO_PRIVATE micro_err micro__http_reader_feed(micro__http_reader *r, size_t n);
+
+#endif

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* A listening socket that all loops of an engine watch, and its graceful end. */
+#include "engine.h"
+
+#define PORT_BACKLOG 4096
+#define PORT_HALF_MS 1000u /* a half-sent request is waited for this long when the port closes */
+#define PORT_LAST_MS 200u  /* after the deadline: for handlers that heed their cancelled ctx */
+#define PORT_STEP_MS 10
+
+/* The last touch: whoever waits for the port to end may free it as soon as the lock is open. */
+static void port_done(micro__port *p, atomic_int *count)
+{
+    micro__engine *e = p->e;
+
+    micro__lock(&e->lock);
+    atomic_fetch_sub(count, 1);
+    micro__cond_broadcast(&e->changed);
+    micro__unlock(&e->lock);
+}
+
+MICRO_PRIVATE void micro__port_leave(micro__port *p)
+{
+    port_done(p, &p->nconns);
+}
+
+static void port_free(micro__port *p)
+{
+    micro__fd_close(p->fd);
+    micro__sock_unlink(&p->bound);
+    micro__free(p->watch, sizeof *p->watch * (size_t)p->e->nloops);
+    micro__free(p, sizeof *p);
+}
+
+MICRO_PRIVATE micro_err micro__port_open(micro__engine *e, const micro__addr *at,
+                                         const micro__port_opts *opts, micro__port **out)
+{
+    micro__port *p = micro__alloc_zero(sizeof *p);
+
+    if (!p)
+        return MICRO_ENOMEM;
+    p->kind = MICRO__SRC_PORT;
+    p->e = e;
+    p->o = *opts;
+    p->watch = micro__alloc_zero(sizeof *p->watch * (size_t)e->nloops);
+    micro_err err =
+        p->watch ? micro__sock_listen(at, PORT_BACKLOG, &p->fd, &p->bound) : MICRO_ENOMEM;
+    if (err != MICRO_OK) {
+        micro__free(p->watch, sizeof *p->watch * (size_t)e->nloops);
+        micro__free(p, sizeof *p);
+        return err;
+    }
+    micro__addr_format(&p->bound, p->address);
+    for (int i = 0; i < e->nloops; i++)
+        p->watch[i].port = p;
+    for (int i = 0; i < e->nloops && err == MICRO_OK; i++)
+        err = micro__poller_add_listener(&e->loops[i].poller, p->fd, p);
+    if (err != MICRO_OK) {
+        micro__port_close(p, micro__now_ms());
+        return err;
+    }
+    *out = p;
+    return MICRO_OK;
+}
+
+MICRO_PRIVATE const char *micro__port_address(const micro__port *p)
+{
+    return p->address;
+}
+
+/* ---- closing ------------------------------------------------------------------------------- */
+
+enum { PORT_UNWATCH, PORT_HALF, PORT_ALL };
+
+static bool port_may_close(const micro__conn *c, int step)
+{
+    switch (step) {
+    case PORT_UNWATCH: /* a request that is here already will be served, and that closes the
+                          connection */
+        return !c->partial && !c->unsent && micro__sock_quiet(c->fd);
+    case PORT_HALF:
+        return !c->unsent && (c->partial || micro__sock_quiet(c->fd));
+    default:
+        return true;
+    }
+}
+
+static void port_step(micro__loop *l, micro__port_watch *w, int step)
+{
+    micro__port *p = w->port;
+
+    if (step == PORT_UNWATCH) {
+        micro__poller_del(&l->poller, p->fd);
+        micro__timer_clear(&l->timers, &w->resume);
+    }
+    for (micro__conn *c = l->oldest, *newer; c; c = newer) {
+        newer = c->newer;
+        if (c->port != p)
+            continue;
+        if (!c->busy && port_may_close(c, step)) {
+            micro__conn_close(l, c);
+        } else if (c->busy && step == PORT_ALL) {
+            micro__conn_gone(c);
+            micro__sock_shutdown(c->fd);
+        }
+    }
+    port_done(p, &p->asked);
+}
+
+static void port_unwatch(micro__loop *l, void *arg)
+{
+    port_step(l, arg, PORT_UNWATCH);
+}
+
+static void port_half(micro__loop *l, void *arg)
+{
+    port_step(l, arg, PORT_HALF);
+}
+
+static void port_all(micro__loop *l, void *arg)
+{
+    port_step(l, arg, PORT_ALL);
+}
+
+static void port_ask(micro__port *p, int step)
+{
+    static void (*const run[])(micro__loop *, void *) = { port_unwatch, port_half, port_all };
+
+    atomic_fetch_add(&p->asked, p->e->nloops);
+    for (int i = 0; i < p->e->nloops; i++) {
+        micro__task *k = &p->watch[i].step[step];
+        memset(k, 0, sizeof *k);
+        k->item.kind = MICRO__ITEM_TASK;
+        k->run = run[step];
+        k->arg = &p->watch[i];
+        micro__loop_push(&p->e->loops[i], &k->item);
+    }
+}
+
+static bool port_ended(micro__port *p)
+{
+    return !atomic_load(&p->nconns) && !atomic_load(&p->asked);
+}
+
+/* True: it has ended. */
+static bool port_wait(micro__port *p, uint64_t until)
+{
+    micro__engine *e = p->e;
+    bool ended;
+
+    if (!e->threaded) {
+        while (!(ended = port_ended(p)) && (!until || micro__now_ms() < until))
+            micro__engine_step(e, PORT_STEP_MS);
+        return ended;
+    }
+    micro__lock(&e->lock);
+    while (!(ended = port_ended(p)) && micro__cond_wait(&e->changed, &e->lock, until))
+        ;
+    micro__unlock(&e->lock);
+    return ended;
+}
+
+MICRO_PRIVATE bool micro__port_close(micro__port *p, uint64_t deadline)
+{
+    uint64_t half = micro__now_ms() + PORT_HALF_MS;
+    bool ended;
+
+    atomic_store(&p->closing, 1);
+    port_ask(p, PORT_UNWATCH);
+    ended = port_wait(p, deadline && deadline < half ? deadline : half);
+    if (!ended) {
+        port_ask(p, PORT_HALF);
+        ended = port_wait(p, deadline);
+    }
+    if (!ended) {
+        atomic_store(&p->closing, 2);
+        port_ask(p, PORT_ALL);
+        ended = port_wait(p, micro__now_ms() + PORT_LAST_MS);
+    }
+    if (ended)
+        port_free(p);
+    return ended;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/* The driver seat of a loop, and the spare threads that take it over when a handler blocks. */
+#include "engine.h"
+
+#define SEAT_STACK (256u * 1024u)
+#define SEAT_IDLE_MS 10000u /* a spare thread with nothing to do ends after this */
+
+static _Thread_local micro__thread *seat_self;
+
+/* ---- the word ------------------------------------------------------------------------------ */
+
+/* Release: whoever takes over must see the loop as this thread leaves it. seq_cst, because a
+ * watcher that is about to sleep must either see this word or be seen by its owner. */
+MICRO_PRIVATE void micro__seat_leave(micro__thread *t)
+{
+    if (!t->loop || !t->e->threaded)
+        return;
+    t->word = (t->word + MICRO__SEAT_STEP) | MICRO__IN_HANDLER;
+    atomic_store_explicit(&t->loop->seat, t->word, memory_order_seq_cst);
+}
+
+MICRO_PRIVATE void micro__seat_retake(micro__thread *t)
+{
+    if (!t->loop || !t->e->threaded)
+        return;
+    uint64_t word = t->word;
+    t->word &= ~(uint64_t)MICRO__IN_HANDLER;
+    if (MICRO__RARE(!atomic_compare_exchange_strong_explicit(
+            &t->loop->seat, &word, t->word, memory_order_acquire, memory_order_relaxed)))
+        t->loop = NULL;
+}
+
+/* A spare takes the seat it was sent for, unless the handler has returned meanwhile. */
+static bool seat_take(micro__thread *t)
+{
+    micro__loop *l = atomic_exchange_explicit(&t->target, NULL, memory_order_acquire);
+    uint64_t word = t->word;
+
+    t->word &= ~(uint64_t)MICRO__IN_HANDLER;
+    if (!atomic_compare_exchange_strong_explicit(&l->seat, &word, t->word, memory_order_acq_rel,
+                                                 memory_order_relaxed))
+        return false;
+    t->loop = l;
+    if (l->current)
+        l->current->busy = true;
+    return true;
+}
+
+/* ---- threads ------------------------------------------------------------------------------- */
+
+static void *seat_thread_main(void *arg);
+
+/* All of a thread's buffers are one block behind it: they are used from the first request to the
+ * last. */
+typedef struct seat_block {
+    micro__thread t;
+    micro_pair headers[MICRO_MAX_HEADERS];
+    char in[MICRO_CONN_BUF + 1];
+    char head[MICRO_MAX_HEADER + 1];
+} seat_block;
+
+MICRO_PRIVATE micro__thread *micro__thread_new(micro__engine *e)
+{
+    seat_block *b = micro__alloc(sizeof *b);
+
+    if (!b)
+        return NULL;
+    micro__thread *t = &b->t;
+    memset(t, 0, sizeof *t);
+    t->e = e;
+    t->in = b->in;
+    t->head = b->head;
+    t->headers = b->headers;
+    t->ctx = micro_ctx_new(NULL);
+    if (!t->ctx) {
+        micro__free(b, sizeof *b);
+        return NULL;
+    }
+    micro__cond_init(&t->wake);
+    return t;
+}
+
+MICRO_PRIVATE void micro__thread_free(micro__thread *t)
+{
+    micro__cond_destroy(&t->wake);
+    micro__buf_free(&t->out);
+    micro__buf_free(&t->line);
+    micro_ctx_free(t->ctx);
+    micro__free(t, sizeof(seat_block));
+}
+
+static void seat_send(micro__thread *t, micro__loop *l, uint64_t word)
+{
+    t->word = word;
+    atomic_store_explicit(&t->target, l, memory_order_release);
+}
+
+/* The caller has counted the thread in total. */
+MICRO_PRIVATE bool micro__pool_start(micro__engine *e, micro__loop *l, uint64_t word)
+{
+    micro__thread *t = micro__thread_new(e);
+
+    if (t) {
+        seat_send(t, l, word);
+        if (micro__thread_start(&t->id, SEAT_STACK, seat_thread_main, t))
+            return true;
+        micro__thread_free(t);
+    }
+    micro__lock(&e->lock);
+    e->total--;
+    if (l->asked == word)
+        l->asked = 0; /* somebody may try again */
+    l->hungry = word;
+    micro__cond_broadcast(&e->changed);
+    micro__unlock(&e->lock);
+    return false;
+}
+
+/* Sends a spare thread for this word: true if one is on its way. Asking twice for a word is free;
+ * the one that was sent takes the seat for certain if the handler stays in. */
+MICRO_PRIVATE bool micro__pool_ask(micro__engine *e, micro__loop *l, uint64_t word)
+{
+    bool create = false, sent = true;
+
+    micro__lock(&e->lock);
+    micro__thread *t = e->spare;
+    if (l->asked == word) {
+        /* on its way */
+    } else if (t) {
+        e->spare = t->parked;
+        e->parked--;
+        l->asked = word;
+        seat_send(t, l, word);
+        micro__cond_signal(&t->wake);
+    } else if (e->total < e->max_threads) {
+        create = true;
+        e->total++;
+        l->asked = word;
+    } else {
+        sent = false;
+        l->hungry = word; /* the next thread that parks goes there */
+    }
+    micro__unlock(&e->lock);
+    if (!sent && !atomic_exchange(&e->capped, true))
+        MICRO_LOG(MICRO_LOG_ERROR,
+                  "all %d threads are in handlers that block: further requests wait (.max_threads)",
+                  e->max_threads);
+    return create ? micro__pool_start(e, l, word) : sent;
+}
+
+/* With the pool's lock held: sends t to a loop whose handler blocks and for which no thread was
+ * left. */
+static bool seat_feed(micro__engine *e, micro__thread *t)
+{
+    for (int i = 0; i < e->nloops; i++) {
+        micro__loop *l = &e->loops[i];
+        uint64_t word = l->hungry;
+
+        l->hungry = 0;
+        if (word && atomic_load_explicit(&l->seat, memory_order_relaxed) == word) {
+            l->asked = word;
+            seat_send(t, l, word);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void seat_unpark(micro__engine *e, micro__thread *t)
+{
+    for (micro__thread **p = &e->spare; *p; p = &(*p)->parked)
+        if (*p == t) {
+            *p = t->parked;
+            e->parked--;
+            return;
+        }
+}
+
+/* Waits as a spare. False: the thread has to end. */
+static bool seat_park(micro__thread *t)
+{
+    micro__engine *e = t->e;
+
+    micro__buf_free(&t->out);
+    micro__buf_free(&t->line);
+    micro__lock(&e->lock);
+    bool stay = seat_feed(e, t);
+    if (!stay) {
+        t->parked = e->spare;
+        e->spare = t;
+        e->parked++;
+        uint64_t until = micro__now_ms() + SEAT_IDLE_MS;
+        while (!atomic_load_explicit(&t->target, memory_order_relaxed) && e->open_loops)
+            if (!micro__cond_wait(&t->wake, &e->lock, until))
+                break;
+        stay = atomic_load_explicit(&t->target, memory_order_relaxed) != NULL;
+        if (!stay)
+            seat_unpark(e, t);
+    }
+    micro__unlock(&e->lock);
+    return stay;
+}
+
+/* An ending thread joins the one that ended before it, and whoever stops the engine joins the last:
+ * no handle is lost and none piles up. */
+static void seat_end(micro__thread *t)
+{
+    micro__engine *e = t->e;
+
+    micro__lock(&e->lock);
+    bool join = e->have_last;
+    micro__thread_id before = e->last;
+    e->last = micro__thread_self();
+    e->have_last = true;
+    micro__unlock(&e->lock);
+    if (join)
+        micro__thread_join(before);
+    micro__thread_free(t);
+    micro__lock(&e->lock);
+    e->total--;
+    micro__cond_broadcast(&e->changed);
+    micro__unlock(&e->lock);
+}
+
+static void *seat_thread_main(void *arg)
+{
+    micro__thread *t = seat_self = arg;
+
+    do
+        if (seat_take(t))
+            micro__loop_drive(t);
+    while (seat_park(t));
+    seat_self = NULL;
+    seat_end(t);
+    return NULL;
+}
+
+MICRO_PRIVATE void micro__pool_loop_closed(micro__engine *e)
+{
+    micro__lock(&e->lock);
+    if (--e->open_loops == 0)
+        for (micro__thread *t = e->spare; t; t = t->parked)
+            micro__cond_signal(&t->wake);
+    micro__cond_broadcast(&e->changed);
+    micro__unlock(&e->lock);
+}
+
+/* ---- around user code ---------------------------------------------------------------------- */
+
+MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t)
+{
+    micro__thread *before = seat_self;
+    seat_self = t;
+    return before;
+}
+
+MICRO_PRIVATE void micro__user_begin(void)
+{
+    if (seat_self)
+        micro__seat_leave(seat_self);
+}
+
+MICRO_PRIVATE void micro__user_end(void)
+{
+    if (seat_self)
+        micro__seat_retake(seat_self);
+}
+
+MICRO_PRIVATE bool micro__engine_inside(void)
+{
+    return seat_self != NULL;
+}
+
+/* Replies to pipelined requests before this one should not wait for it, so they go out first.
+ * Whether the loop is still ours is asked when the handler returns: block_end has nothing to do. */
+MICRO_API void micro_block_begin(void)
+{
+    micro__thread *t = seat_self;
+
+    if (!t)
+        return;
+    micro__conn_flush(t);
+    if (t->loop && t->e->threaded && t->word & MICRO__IN_HANDLER &&
+        atomic_load_explicit(&t->loop->seat, memory_order_relaxed) == t->word)
+        micro__pool_ask(t->e, t->loop, t->word);
+}
+
+MICRO_API void micro_block_end(void) {}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors of any kind: waiting, waking, closing. */
+#include "sys.h"
+
+#include <limits.h>
+#include <sys/eventfd.h>
+
+#define FD_FEW 16 /* as many are waited for without taking memory */
+
+MICRO_PRIVATE int micro__poll_timeout(uint64_t deadline)
+{
+    if (!deadline)
+        return -1;
+    uint64_t now = micro__now_ms();
+    if (now >= deadline)
+        return 0;
+    return deadline - now > INT_MAX ? INT_MAX : (int)(deadline - now);
+}
+
+/* poll until deadline: MICRO_OK once something has happened. */
+static micro_err fd_poll(struct pollfd *fds, size_t n, uint64_t deadline)
+{
+    for (;;) {
+        int timeout = micro__poll_timeout(deadline);
+        int count = MICRO__SYS(poll)(fds, (nfds_t)n, timeout);
+        if (count > 0)
+            return MICRO_OK;
+        if (count == 0 && timeout == 0)
+            return MICRO_ETIMEDOUT;
+        if (count < 0 && errno != EINTR && errno != EAGAIN)
+            return MICRO_EIO;
+    }
+}
+
+MICRO_PRIVATE micro_err micro__fd_wait(int fd, int what, uint64_t deadline)
+{
+    int events = (what & MICRO__READ ? POLLIN : 0) | (what & MICRO__WRITE ? POLLOUT : 0);
+    struct pollfd p = { .fd = fd, .events = (short)events };
+    micro_err err = fd_poll(&p, 1, deadline);
+    return err == MICRO_OK && p.revents & POLLNVAL ? MICRO_EIO : err;
+}
+
+MICRO_PRIVATE micro_err micro__fds_wait(const int *fds, size_t n, bool *ready, uint64_t deadline)
+{
+    struct pollfd few[FD_FEW], *p = few;
+    if (n > FD_FEW) {
+        p = n > SIZE_MAX / sizeof *p ? NULL : micro__alloc(n * sizeof *p);
+        if (!p)
+            return MICRO_ENOMEM;
+    }
+    for (size_t i = 0; i < n; i++) {
+        p[i].fd = fds[i];
+        p[i].events = POLLIN;
+        p[i].revents = 0;
+    }
+    micro_err err = fd_poll(p, n, deadline);
+    for (size_t i = 0; i < n; i++)
+        ready[i] = err == MICRO_OK && p[i].revents != 0;
+    if (p != few)
+        micro__free(p, n * sizeof *p);
+    return err;
+}
+
+MICRO_PRIVATE void micro__fd_close(int fd)
+{
+    if (fd >= 0)
+        close(fd); /* not again after EINTR: the descriptor is gone all the same */
+}
+
+MICRO_PRIVATE int micro__fd_reserve(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* ---- wakers --------------------------------------------------------------------------------- */
+
+MICRO_PRIVATE int micro__waker_open(void)
+{
+    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
+MICRO_PRIVATE void micro__waker_set(int fd)
+{
+    const uint64_t one = 1;
+    while (write(fd, &one, sizeof one) < 0 && errno == EINTR) /* EAGAIN: it is set, over and over */
+        continue;
+}
+
+MICRO_PRIVATE void micro__waker_clear(int fd)
+{
+    uint64_t count;
+    while (read(fd, &count, sizeof count) < 0 && errno == EINTR)
+        continue;
+}
+
+#undef FD_FEW

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* What the built-in selectors share: counted immutable node sets, filters, picking. */
+#ifndef MICRO_SELECTOR_H
+#define MICRO_SELECTOR_H
+
+#include "../registry/registry.h"
+
+/* ---- nodeset.c: a micro_nodes with its count and memory, freed by the last holder --------------- */
+
+#define MICRO__NODESET_SUBSETS 16
+
+typedef struct micro__nodeset micro__nodeset;
+typedef _Atomic(micro__nodeset *) micro__nodeset_slot;
+
+/* What a call asks of nodes beside the service name. */
+typedef struct micro__filter {
+    const char *version, *label; /* NULL: any; label is key=value */
+    const char *endpoint;        /* NULL: any; else nodes whose registration lists it (kept where
+                                    endpoints are not known) */
+    bool (*fn)(void *arg, const micro_node *node);
+    void *arg;
+} micro__filter;
+
+struct micro__nodeset {
+    micro_nodes nodes;
+    _Atomic int64_t refs;
+    _Atomic uint64_t turn;
+    micro_entries entries;     /* what it was made of, a copy; none in a subset */
+    micro__nodeset *parent;    /* of a subset: held, owns the nodes; NULL: it owns the subset too */
+    micro__nodeset_slot *home; /* emptied when the set is freed; NULL: none */
+    size_t slot;               /* number of that place, for the cache */
+    uint32_t *index;           /* of a subset: place of each node in the set it was taken from */
+    const char *filter[3];     /* of a cached subset: version, label, endpoint */
+    micro__nodeset_slot subsets[MICRO__NODESET_SUBSETS];
+    size_t block;              /* bytes of a subset; 0: all is in the arena */
+    micro__arena arena;
+};
+
+/* A deep copy with count 1; nodes without an address are left out. NULL: out of memory. */
+MICRO_PRIVATE micro__nodeset *micro__nodeset_new(const micro_entries *entries);
+/* n nodes of a set, by their places; the parent is held. NULL: out of memory. */
+MICRO_PRIVATE micro__nodeset *micro__nodeset_subset(micro__nodeset *parent, const uint32_t *index,
+                                                    size_t n);
+/* The nodes that pass a filter (fn is not looked at). Belongs to the set, which keeps it for the
+ * next who asks. NULL: no place or no memory left for it. */
+MICRO_PRIVATE const micro__nodeset *micro__nodeset_filtered(micro__nodeset *set,
+                                                            const micro__filter *filter);
+/* Whether node i passes; fn is not looked at. */
+MICRO_PRIVATE bool micro__nodes_match(const micro_nodes *nodes, size_t i,
+                                      const micro__filter *filter);
+MICRO_PRIVATE void micro__nodeset_destroy(micro__nodeset *set); /* by the last holder */
+
+/* Back from the nodes of a set; NULL if they are somebody else's. */
+static inline micro__nodeset *micro__nodeset_of(const micro_nodes *nodes)
+{
+    return (micro__nodeset *)(uintptr_t)nodes->lib_;
+}
+static inline void micro__nodeset_hold(micro__nodeset *set)
+{
+    atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
+}
+static inline void micro__nodeset_drop(micro__nodeset *set)
+{
+    if (atomic_fetch_sub_explicit(&set->refs, 1, memory_order_acq_rel) == 1)
+        micro__nodeset_destroy(set);
+}
+
+/* ---- pick.c ------------------------------------------------------------------------------------ */
+
+/* One node of nodes for one attempt: filters (NULL: none), then strategy (NULL: random). turn counts
+ * picks of the service; *last is the index of the attempt before in nodes (SIZE_MAX: none) and is
+ * updated. ENONODE: nothing left; ENOMEM. No allocation for up to 64 nodes, none in the cached case
+ * at all: subsets are cached with the set when it is one of ours and fn is NULL. */
+MICRO_PRIVATE micro_err micro__select_pick(const micro_nodes *nodes, const micro__filter *filter,
+                                           const micro_strategy *strategy, const char *service,
+                                           const char *key, uint64_t turn, int attempt,
+                                           size_t *last, const micro_node **out);
+/* The next turn of the service these nodes are of. 0, and nothing is counted, for strategies that are
+ * known not to look at it. */
+MICRO_PRIVATE uint64_t micro__select_turn(const micro_nodes *nodes, const micro_strategy *strategy);
+
+/* ---- selector.c: a plug-in's ops, checked ------------------------------------------------------ */
+
+/* ENOTFOUND: no such service; ENONODE: it has no usable node. Errors leave a text in ctx. */
+MICRO_PRIVATE micro_err micro__selector_select(micro_selector *sel, micro_ctx *ctx,
+                                               const char *service, const micro_nodes **out);
+MICRO_PRIVATE void micro__selector_release(micro_selector *sel, const micro_nodes *nodes);
+MICRO_PRIVATE void micro__selector_mark(micro_selector *sel, const char *service,
+                                        const micro_node *node, micro_err result);
+MICRO_PRIVATE void micro__selector_reset(micro_selector *sel, const char *service);
+
+#endif

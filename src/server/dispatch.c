@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/* One request from its bytes to its handler and back, in each of the protocols:
+ *   2018      the body is an envelope, JSON-RPC or PROTO-RPC, that names the method;
+ *   Micro-*   headers name the method, the body is the bare message (or, by content type, an
+ * envelope as well). */
+#include "server.h"
+
+#define DISPATCH_HEADER_TEXT \
+    (MICRO_MAX_HEADER / 2) /* of an error in a header: more would not fit a peer's limit */
+#define DISPATCH_NS_PER_MS 1000000u
+
+typedef struct dispatch {
+    const micro__server *s;
+    micro_ctx *ctx;
+    micro__http_head *head;
+    micro__reply *reply;
+    const micro_codec *codec;
+    micro__wire wire;
+    bool micro; /* it has Micro-* headers: errors go there, and the connection stays */
+    micro_str method;
+    micro_str id; /* of the envelope */
+    char *body;
+    size_t len;
+    bool empty; /* no message: the zero one */
+} dispatch;
+
+static micro_str dispatch_known(const dispatch *d, enum micro__http_known which)
+{
+    return d->head->known[which].ptr ? d->head->known[which] : micro__str("", 0);
+}
+
+/* The newer name of a header, else the older. */
+static micro_str dispatch_either(const dispatch *d, enum micro__http_known now,
+                                 enum micro__http_known before)
+{
+    return d->head->known[now].ptr ? d->head->known[now] : dispatch_known(d, before);
+}
+
+/* ---- errors -------------------------------------------------------------------------------- */
+
+static void dispatch_header_error(dispatch *d, micro_str text)
+{
+    if (text.len > DISPATCH_HEADER_TEXT)
+        text = micro_format(d->ctx, "%.*s...", DISPATCH_HEADER_TEXT - 3, text.ptr);
+    d->reply->error = text.len ? text : micro_s("unspecified error");
+}
+
+/* Bare: in the header, no body. Envelope: in the body, and in the header too where there are
+ * Micro-* headers. */
+static void dispatch_error(dispatch *d, micro_str text)
+{
+    if (d->wire == MICRO__WIRE_JSONRPC)
+        micro__jsonrpc_error(d->reply->body, d->id, text);
+    else if (d->wire == MICRO__WIRE_PROTORPC)
+        micro__protorpc_error(d->reply->body, d->method, d->id, text);
+    if (d->wire == MICRO__WIRE_BARE || d->micro)
+        dispatch_header_error(d, text);
+}
+
+/* The server's own refusals: plain text, as go-micro has them; 2018 peers expect the connection to
+ * close. */
+static void dispatch_refuse(dispatch *d, const char *what, micro_str about)
+{
+    dispatch_error(d, micro_format(d->ctx, "%s%.*s", what, MICRO_STR_ARG(about)));
+    d->reply->close = !d->micro;
+}
+
+static void dispatch_error_object(dispatch *d, const micro_error *e)
+{
+    micro_buf b = { 0 };
+
+    micro__error_write(&b, e);
+    micro_str text =
+        micro_copy(d->ctx, b.failed ? micro_s("out of memory") : micro__str(b.ptr, b.len));
+    micro__buf_free(&b);
+    dispatch_error(d, text);
+}
+
+static void dispatch_local_error(dispatch *d, int code, const char *detail)
+{
+    micro_error e = { micro_s(d->s->name), code, micro_s(detail),
+                      micro_s(micro__status_text(code)) };
+
+    dispatch_error_object(d, &e);
+}
+
+/* What the handler returned. */
+static void dispatch_result(dispatch *d, micro_err err)
+{
+    const micro_error *e = &d->ctx->error;
+
+    if (err == MICRO_EPLAIN)
+        dispatch_error(d, e->detail);
+    else if (err > 0 && e->code == err)
+        dispatch_error_object(d, e);
+    else if (err > 0)
+        dispatch_local_error(d, err, "");
+    else
+        dispatch_local_error(d, 500, e->detail.len ? e->detail.ptr : micro_strerror(err));
+}
+
+static void dispatch_bad_type(dispatch *d, micro_str type)
+{
+    d->reply->content_type = micro_s("text/plain");
+    micro__buf_text(d->reply->body,
+                    d->micro ? "unsupported Content-Type: " : "Unsupported Content-Type: ");
+    micro__buf_str(d->reply->body, type);
+    d->reply->close = !d->micro;
+}
+
+/* ---- protocol ------------------------------------------------------------------------------ */
+
+/* An application/json body with Micro-* headers is the bare message, unless it is plainly an
+ * envelope. */
+static bool dispatch_is_envelope(const dispatch *d)
+{
+    return d->len && micro__jsonrpc_probe(d->body, d->len);
+}
+
+static micro__wire dispatch_wire(dispatch *d, micro_str type, bool named)
+{
+    micro__wire wire = micro__codec_envelope(type);
+
+    if (!named || wire == MICRO__WIRE_BARE)
+        return wire;
+    if (micro__str_is(type, "application/json-rpc") || micro__str_is(type, "application/proto-rpc"))
+        return wire;
+    if (micro__str_is(type, "application/json") && dispatch_is_envelope(d))
+        return MICRO__WIRE_JSONRPC;
+    return MICRO__WIRE_BARE;
+}
+
+/* False: answered. */
+static bool dispatch_open_envelope(dispatch *d)
+{
+    micro__envelope env;
+    micro_err err = d->wire == MICRO__WIRE_JSONRPC
+                        ? micro__jsonrpc_read_request(d->ctx, d->body, d->len, &env)
+                        : micro__protorpc_read_request(d->ctx, d->body, d->len, &env);
+
+    d->id = env.id;
+    d->method = env.method;
+    if (err != MICRO_OK) {
+        dispatch_local_error(d, err == MICRO_ENOMEM ? 500 : 400, d->ctx->error.detail.ptr);
+        d->reply->close = true;
+        return false;
+    }
+    if (env.problem) {
+        dispatch_local_error(d, 400, env.problem);
+        return false;
+    }
+    d->body = env.body;
+    d->len = env.body_len;
+    d->empty = !env.body;
+    return true;
+}
+
+/* Finds codec, protocol and method. False: answered. */
+static bool dispatch_open(dispatch *d)
+{
+    bool target =
+        d->head->known[MICRO__H_MICRO_TARGET].ptr || d->head->known[MICRO__H_X_MICRO_TARGET].ptr;
+    micro_str type = dispatch_known(d, MICRO__H_CONTENT_TYPE);
+
+    d->method = dispatch_either(d, MICRO__H_MICRO_ENDPOINT, MICRO__H_MICRO_METHOD);
+    if (!d->method.len)
+        d->method = dispatch_either(d, MICRO__H_X_MICRO_ENDPOINT, MICRO__H_X_MICRO_METHOD);
+    d->micro =
+        !target && (d->method.len ||
+                    dispatch_either(d, MICRO__H_MICRO_SERVICE, MICRO__H_X_MICRO_SERVICE).len ||
+                    dispatch_either(d, MICRO__H_MICRO_ID, MICRO__H_X_MICRO_ID).len);
+    if (!type.len && d->micro)
+        type = micro_s("application/protobuf");
+    d->reply->content_type = type;
+    if (d->micro)
+        d->reply->id = dispatch_either(d, MICRO__H_MICRO_ID, MICRO__H_X_MICRO_ID);
+    d->codec = micro__codec_find(d->s->codecs, d->s->ncodecs, type);
+    if (!d->codec) {
+        dispatch_bad_type(d, type);
+        return false;
+    }
+    d->wire = dispatch_wire(d, type, d->micro);
+    if (d->wire != MICRO__WIRE_BARE)
+        return dispatch_open_envelope(d);
+    d->empty = !d->len;
+    return true;
+}
+
+/* ---- the handler's surroundings ------------------------------------------------------------ */
+
+/* What a handler sees as metadata: all headers but these three, in the request's own memory. */
+static void dispatch_metadata(dispatch *d)
+{
+    micro__http_head *h = d->head;
+    const char *type = h->known[MICRO__H_CONTENT_TYPE].ptr,
+               *timeout = h->known[MICRO__H_TIMEOUT].ptr, *host = h->known[MICRO__H_HOST].ptr;
+    size_t n = 0;
+
+    for (size_t i = 0; i < h->nheaders; i++) {
+        const char *v = h->headers[i].value.ptr;
+        if (v != type && v != timeout && v != host)
+            h->headers[n++] = h->headers[i];
+    }
+    d->ctx->metadata.ptr = h->headers;
+    d->ctx->metadata.len = n;
+    d->ctx->metadata.cap = 0;
+}
+
+static void dispatch_deadline(dispatch *d)
+{
+    micro_str text = dispatch_known(d, MICRO__H_TIMEOUT);
+    uint64_t ns;
+
+    if (text.len && micro__parse_u64(text, &ns))
+        d->ctx->deadline = micro__now_ms() + (ns + DISPATCH_NS_PER_MS - 1) / DISPATCH_NS_PER_MS;
+}
+
+static void dispatch_surroundings(dispatch *d, const micro__route *route, const char *peer)
+{
+    micro_ctx *ctx = d->ctx;
+    micro_str hops = dispatch_known(d, MICRO__H_HOP_COUNT);
+    uint64_t n = 0;
+
+    dispatch_metadata(d);
+    dispatch_deadline(d);
+    ctx->svc = d->s->svc;
+    ctx->state = route->state;
+    ctx->hops = hops.len && micro__parse_u64(hops, &n) ? (int)(n < 255 ? n : 255) : 0;
+    ctx->info.serving = true;
+    ctx->info.service = d->s->name;
+    ctx->info.endpoint = route->method->name;
+    ctx->info.content_type = d->reply->content_type.ptr;
+    ctx->info.peer = peer;
+    ctx->info.method = route->method;
+}
+
+/* ---- one call ------------------------------------------------------------------------------ */
+
+static void dispatch_unknown(dispatch *d)
+{
+    micro_str name, type = micro__str_cut(d->method, '.', &name);
+    bool known = micro__server_has_type(d->s, type);
+
+    if (!type.len || !name.len || memchr(name.ptr, '.', name.len))
+        dispatch_refuse(d,
+                        d->micro && d->wire == MICRO__WIRE_BARE
+                            ? "rpc: service/endpoint request ill-formed: "
+                            : "rpc: service/method request ill-formed: ",
+                        d->method);
+    else if (d->micro)
+        dispatch_refuse(d, known ? "rpc: can't find method " : "rpc: can't find service ",
+                        known ? name : type);
+    else
+        dispatch_refuse(d, known ? "rpc: can't find method " : "rpc: can't find service ",
+                        d->method);
+}
+
+static size_t dispatch_begin(dispatch *d)
+{
+    if (d->wire == MICRO__WIRE_JSONRPC)
+        return micro__jsonrpc_reply_begin(d->reply->body, d->id);
+    if (d->wire == MICRO__WIRE_PROTORPC)
+        return micro__protorpc_reply_begin(d->reply->body, d->method, d->id);
+    return 0;
+}
+
+static void dispatch_end(dispatch *d, size_t at)
+{
+    if (d->wire == MICRO__WIRE_JSONRPC)
+        micro__jsonrpc_reply_end(d->reply->body, at);
+    else if (d->wire == MICRO__WIRE_PROTORPC)
+        micro__protorpc_reply_end(d->reply->body, at);
+    else if (micro__codec_envelope(d->reply->content_type) == MICRO__WIRE_JSONRPC)
+        micro__buf_byte(d->reply->body, '\n'); /* as Go's encoder ends a value */
+}
+
+static void dispatch_answer(dispatch *d, const micro_type *type, const void *rsp)
+{
+    size_t start = d->reply->body->len, at = dispatch_begin(d);
+    micro_err err = micro__codec_encode(d->codec, d->ctx, type, rsp, d->reply->body);
+
+    if (err == MICRO_OK) {
+        dispatch_end(d, at);
+        return;
+    }
+    d->reply->body->len = start; /* nothing half written */
+    dispatch_local_error(d, 500,
+                         d->ctx->error.detail.len ? d->ctx->error.detail.ptr : micro_strerror(err));
+}
+
+static micro_err dispatch_decode(dispatch *d, const micro_type *type, void *req)
+{
+    micro__type_zero(type, req);
+    if (d->empty)
+        return MICRO_OK;
+    return micro__codec_decode(d->codec, d->ctx, type, d->body, d->len, req);
+}
+
+static void dispatch_call(dispatch *d, const micro__route *route, const char *peer)
+{
+    const micro_method *m = route->method;
+    void *req = micro__arena_zero(&d->ctx->arena, m->req->size),
+         *rsp = micro__arena_zero(&d->ctx->arena, m->rsp->size);
+
+    if (!req || !rsp) {
+        dispatch_local_error(d, 500, micro_strerror(MICRO_ENOMEM));
+        return;
+    }
+    micro_err err = dispatch_decode(d, m->req, req);
+    if (err != MICRO_OK) {
+        dispatch_local_error(d, err == MICRO_ENOMEM ? 500 : 400, d->ctx->error.detail.ptr);
+        return;
+    }
+    micro__type_zero(m->rsp, rsp);
+    dispatch_surroundings(d, route, peer);
+    d->ctx->mark = micro__arena_mark(&d->ctx->arena);
+    micro__user_begin();
+    err = route->invoke(d->ctx, route->fn, req, rsp);
+    micro__user_end();
+    if (err != MICRO_OK)
+        dispatch_result(d, err);
+    else if (d->ctx->arena.failed)
+        dispatch_local_error(d, 500, micro_strerror(MICRO_ENOMEM));
+    else
+        dispatch_answer(d, m->rsp, rsp);
+}
+
+MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__reply *reply)
+{
+    dispatch d = { .s = arg,
+                   .ctx = req->ctx,
+                   .head = req->head,
+                   .reply = reply,
+                   .body = req->body,
+                   .len = req->body_len };
+
+    d.ctx->info.serving = true;
+    d.ctx->info.service = d.s->name;
+    if (dispatch_open(&d)) {
+        const micro__route *route = micro__server_find(d.s, d.method);
+        if (route)
+            dispatch_call(&d, route, req->peer);
+        else
+            dispatch_unknown(&d);
+    }
+    if (d.micro && d.head->close)
+        reply->close = true;
+}
+
+/* ---- other transports ---------------------------------------------------------------------- */
+
+static bool dispatch_reply_headers(micro__arena *a, const micro__reply *r, micro_pairs *out)
+{
+    bool ok = true;
+
+    if (r->content_type.len)
+        ok = micro__pairs_add(a, out, micro_s("Content-Type"), r->content_type);
+    if (ok && r->id.len)
+        ok = micro__pairs_add(a, out, micro_s("Micro-Id"), r->id);
+    if (ok && r->error.len)
+        ok = micro__pairs_add(a, out, micro_s("Micro-Error"), r->error);
+    return ok;
+}
+
+MICRO_PRIVATE void micro__server_deliver(micro__server *s, micro_transport *t, micro_sock *from,
+                                         micro_msg *msg)
+{
+    micro_ctx *ctx = micro_ctx_new(s->svc);
+    micro__http_head head;
+    micro_buf body = { 0 };
+    micro__reply reply = { &body, 200, { "", 0 }, { "", 0 }, { "", 0 }, false };
+    char *text =
+        ctx ? micro__arena_text(&ctx->arena, (const char *)msg->body.ptr, msg->body.len) : NULL;
+
+    if (text) {
+        memset(&head, 0, sizeof head);
+        head.headers = msg->header.ptr;
+        head.nheaders = msg->header.len;
+        micro__http_index(&head);
+        micro__request req = { ctx, &head, text, msg->body.len, "" };
+        micro__server_serve(s, &req, &reply);
+        micro_msg out = { { NULL, 0, 0 },
+                          { (const uint8_t *)(body.ptr ? body.ptr : ""), body.len } };
+        if (!body.failed && dispatch_reply_headers(&ctx->arena, &reply, &out.header))
+            micro_ignore(t->ops->send(t, ctx, from, &out)); /* who hung up does not want it */
+    }
+    micro__buf_free(&body);
+    micro_ctx_free(ctx);
+}

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: MIT */
+/* How a service runs: listen, register, serve; and the way back. */
+#include "../transport/transport.h"
+#include "service.h"
+
+#define LIFECYCLE_CONNS 20000
+#define LIFECYCLE_FDS 512 /* beside connections */
+#define LIFECYCLE_IDLE_MS 75000
+#define LIFECYCLE_DRAIN_MS 30000
+#define LIFECYCLE_DEL_MS 2000 /* a registry that does not answer must not hold up the end */
+
+static micro_err lifecycle_fail(micro_service *svc, micro_err err, const char *what)
+{
+    return micro__service_stick(svc, err, "%s", what && *what ? what : micro_strerror(err));
+}
+
+/* ---- registration -------------------------------------------------------------------------- */
+
+static bool lifecycle_node(micro_service *svc)
+{
+    micro__arena *a = &svc->arena;
+    micro_pairs *m = &svc->node.metadata;
+    const struct {
+        const char *key, *value;
+    } own[] = { { "broker", "http" },
+                { "protocol", "mucp" },
+                { "registry", svc->registry->ops->name },
+                { "server", "mucp" },
+                { "transport", svc->transport->ops->name } };
+    size_t size = strlen(svc->s.name) + strlen(svc->s.id) + 2;
+    char *id = micro__arena_take(a, size);
+
+    if (!id || !micro__pairs_copy(a, m, &svc->s.metadata))
+        return false;
+    snprintf(id, size, "%s-%s", svc->s.name, svc->s.id);
+    svc->node.id = micro_s(id);
+    svc->node.address = micro_s(svc->address);
+    svc->node.version = micro_s(svc->s.version);
+    for (size_t i = 0; i < MICRO_COUNTOF(own); i++)
+        if (!micro__pairs_set(a, m, micro_s(own[i].key), micro_s(own[i].value)))
+            return false;
+    micro__pairs_sort(m);
+    return true;
+}
+
+static bool lifecycle_entry(micro_service *svc)
+{
+    micro_entry *e = &svc->entry;
+
+    memset(e, 0, sizeof *e);
+    memset(&svc->node, 0, sizeof svc->node);
+    e->name = micro_s(svc->s.name);
+    e->version = micro_s(svc->s.version);
+    e->nodes.ptr = &svc->node;
+    e->nodes.len = 1;
+    return lifecycle_node(svc) && micro__server_endpoints(&svc->server, &svc->arena, &e->endpoints);
+}
+
+static micro_err lifecycle_register(micro_service *svc)
+{
+    micro_ctx *ctx = micro_ctx_new(svc);
+    micro_err err = micro_registry_put(svc->registry, ctx, &svc->entry, svc->s.register_ttl_ms);
+
+    if (err == MICRO_OK)
+        MICRO_LOG(MICRO_LOG_INFO, "Registering node: %s", svc->node.id.ptr);
+    else
+        MICRO_LOG(MICRO_LOG_WARN, "registration failed: %s", micro_ctx_strerror(ctx));
+    if (err != MICRO_OK && svc->state == MICRO__SERVICE_STARTING)
+        lifecycle_fail(svc, err, micro_ctx_strerror(ctx));
+    micro_ctx_free(ctx);
+    return err;
+}
+
+static void lifecycle_deregister(micro_service *svc)
+{
+    micro_ctx *ctx = micro_ctx_new(svc);
+
+    MICRO_LOG(MICRO_LOG_INFO, "Deregistering node: %s", svc->node.id.ptr);
+    micro_ctx_set_timeout(ctx, LIFECYCLE_DEL_MS);
+    if (micro_registry_del(svc->registry, ctx, &svc->entry) != MICRO_OK)
+        MICRO_LOG(MICRO_LOG_WARN, "deregistration failed: %s", micro_ctx_strerror(ctx));
+    micro_ctx_free(ctx);
+}
+
+/* With a TTL and no interval the registration would run out: half of it then. */
+static int lifecycle_interval(const micro_service *svc)
+{
+    if (svc->s.register_interval_ms)
+        return svc->s.register_interval_ms;
+    return svc->s.register_ttl_ms > 1 ? svc->s.register_ttl_ms / 2 : 0;
+}
+
+static void lifecycle_refresh(void *arg)
+{
+    micro_service *svc = arg;
+
+    micro_ignore(lifecycle_register(svc)); /* logged; tried again */
+    micro_ignore(micro_post(svc, lifecycle_interval(svc), lifecycle_refresh, svc));
+}
+
+/* ---- start --------------------------------------------------------------------------------- */
+
+static int lifecycle_or(int value, int preset)
+{
+    return value ? value : preset;
+}
+
+static micro_err lifecycle_open_port(micro_service *svc, const micro__addr *at)
+{
+    const micro__settings *s = &svc->s;
+    micro__port_opts opts = { micro__server_serve, &svc->server, MICRO_MAX_BODY,
+                              lifecycle_or(s->max_conns, LIFECYCLE_CONNS),
+                              lifecycle_or(s->idle_ms, LIFECYCLE_IDLE_MS) };
+
+    if (s->max_body > 0 && (size_t)s->max_body < opts.max_body)
+        opts.max_body = (size_t)s->max_body;
+    if (opts.max_conns < 0)
+        opts.max_conns = INT32_MAX;
+    else
+        micro__raise_fd_limit((uint64_t)opts.max_conns + LIFECYCLE_FDS);
+    return micro__port_open(svc->engine, at, &opts, &svc->port);
+}
+
+/* "host:low-high": the first port that is free. */
+static micro_err lifecycle_listen_range(micro_service *svc, micro_str address, bool *ranged)
+{
+    micro_str host = address, low, high;
+    uint64_t from, to;
+    micro_err err = MICRO_EBUSY;
+    size_t colon = address.len;
+
+    while (colon && address.ptr[colon - 1] != ':')
+        colon--;
+    low = micro__str_cut(micro__str(address.ptr + colon, address.len - colon), '-', &high);
+    *ranged = colon && high.len && micro__parse_u64(low, &from) && micro__parse_u64(high, &to) &&
+              from && from <= to && to <= UINT16_MAX;
+    if (!*ranged)
+        return MICRO_OK;
+    host.len = colon - 1;
+    for (; from <= to && err == MICRO_EBUSY; from++) {
+        micro__addr at;
+        char text[160];
+        snprintf(text, sizeof text, "%.*s:%u", MICRO_STR_ARG(host), (unsigned)from);
+        err = micro__addr_resolve(&at, micro_s(text));
+        if (err == MICRO_OK)
+            err = lifecycle_open_port(svc, &at);
+    }
+    return err;
+}
+
+static micro_err lifecycle_listen_http(micro_service *svc)
+{
+    const char *address = svc->s.address && *svc->s.address ? svc->s.address : ":0";
+    bool ranged = false;
+    micro__addr at;
+    micro_err err = lifecycle_listen_range(svc, micro_s(address), &ranged);
+
+    if (!ranged) {
+        err = micro__addr_resolve(&at, micro_s(address));
+        if (err == MICRO_OK)
+            err = lifecycle_open_port(svc, &at);
+    }
+    if (err == MICRO_EBUSY)
+        return micro__service_stick(svc, err, "listen on %s: address already in use", address);
+    if (err == MICRO_EINVAL || err == MICRO_ENOTFOUND)
+        return micro__service_stick(svc, MICRO_EINVAL, "listen on %s: no such address", address);
+    return err == MICRO_OK
+               ? err
+               : micro__service_stick(svc, err, "listen on %s: %s", address, micro_strerror(err));
+}
+
+static void lifecycle_deliver(void *arg, micro_sock *from, micro_msg *msg)
+{
+    micro_service *svc = arg;
+
+    micro__server_deliver(&svc->server, svc->transport, from, msg);
+}
+
+MICRO_PRIVATE micro_err micro__service_listen(micro_service *svc)
+{
+    char why[256] = "";
+    micro_err err;
+
+    if (micro__transport_is_http(svc->transport)) {
+        err = lifecycle_listen_http(svc);
+        if (err != MICRO_OK)
+            return err;
+        err = micro__advertise(svc->s.advertise, micro__port_address(svc->port), svc->address, why);
+        MICRO_LOG(MICRO_LOG_INFO, "Listening on %s", micro__port_address(svc->port));
+    } else {
+        err = micro__transport_listen(svc->transport, svc->s.address ? svc->s.address : "",
+                                      lifecycle_deliver, svc, &svc->listener);
+        if (err == MICRO_OK)
+            snprintf(svc->address, sizeof svc->address, "%s",
+                     svc->s.advertise && *svc->s.advertise
+                         ? svc->s.advertise
+                         : svc->transport->ops->address(svc->transport, svc->listener));
+    }
+    return lifecycle_fail(svc, err, why);
+}
+
+/* Closes what is open, in the order that loses nothing. False: handlers still run. */
+static bool lifecycle_close(micro_service *svc)
+{
+    int drain = lifecycle_or(svc->s.drain_ms, LIFECYCLE_DRAIN_MS);
+    uint64_t deadline = drain < 0 ? 0 : micro__now_ms() + (uint64_t)drain;
+
+    if (svc->listener)
+        svc->transport->ops->unlisten(svc->transport, svc->listener);
+    svc->listener = NULL;
+    if (svc->port && !micro__port_close(svc->port, deadline)) {
+        MICRO_LOG(MICRO_LOG_ERROR, "handlers did not end within %d ms", drain);
+        return false;
+    }
+    svc->port = NULL;
+    if (svc->engine)
+        micro__engine_close(svc->engine);
+    svc->engine = NULL;
+    return true;
+}
+
+static micro_err lifecycle_start(micro_service *svc)
+{
+    micro_err err = micro__service_hooks(svc, MICRO_BEFORE_START);
+
+    if (err != MICRO_OK)
+        return lifecycle_fail(svc, err, "a hook before the start failed");
+    err = micro__engine_open(svc->s.loops >= 0, svc->s.loops, svc->s.max_threads, &svc->engine);
+    if (err != MICRO_OK)
+        return lifecycle_fail(
+            svc, err,
+            err == MICRO_EINVAL
+                ? "loops or max_threads differ from those of a service that runs already"
+                : NULL);
+    err = micro__service_listen(svc);
+    if (err == MICRO_OK && !lifecycle_entry(svc))
+        err = lifecycle_fail(svc, MICRO_ENOMEM, NULL);
+    if (err == MICRO_OK)
+        err = lifecycle_register(svc);
+    if (err != MICRO_OK) {
+        lifecycle_close(svc);
+        return err;
+    }
+    atomic_store(&svc->life->alive, true);
+    svc->state = MICRO__SERVICE_RUNNING;
+    err = micro__service_hooks(svc, MICRO_AFTER_START);
+    if (err != MICRO_OK) {
+        lifecycle_fail(svc, err, "a hook after the start failed");
+        micro_service_stop(svc);
+    } else if (lifecycle_interval(svc) > 0) {
+        err = micro_post(svc, lifecycle_interval(svc), lifecycle_refresh, svc);
+    }
+    return err;
+}
+
+static bool lifecycle_move(micro_service *svc, enum micro__service_state from,
+                           enum micro__service_state to)
+{
+    micro__lock(&svc->lock);
+    bool ok = svc->state == from;
+    if (ok)
+        svc->state = to;
+    micro__unlock(&svc->lock);
+    return ok;
+}
+
+MICRO_API micro_err micro_service_start(micro_service *svc)
+{
+    if (!svc)
+        return MICRO_ENOMEM;
+    if (svc->error != MICRO_OK)
+        return svc->error;
+    if (!lifecycle_move(svc, MICRO__SERVICE_NEW, MICRO__SERVICE_STARTING))
+        return MICRO_EBUSY;
+    micro_err err = lifecycle_start(svc);
+    if (err != MICRO_OK)
+        svc->state = MICRO__SERVICE_STOPPED;
+    return err;
+}
+
+/* ---- stop ---------------------------------------------------------------------------------- */
+
+MICRO_API void micro_service_stop(micro_service *svc)
+{
+    if (!svc)
+        return;
+    if (micro__engine_inside()) { /* in a callback: whoever runs the service does it */
+        atomic_store(&svc->stop_asked, true);
+        micro__lock(&svc->lock);
+        if (svc->stop_fd >= 0)
+            micro__waker_set(svc->stop_fd);
+        micro__unlock(&svc->lock);
+        return;
+    }
+    if (!lifecycle_move(svc, MICRO__SERVICE_RUNNING, MICRO__SERVICE_STOPPED)) {
+        micro__lock(&svc->lock);
+        if (svc->stop_fd >= 0)
+            micro__waker_set(svc->stop_fd);
+        micro__unlock(&svc->lock);
+        return;
+    }
+    micro_err err = micro__service_hooks(svc, MICRO_BEFORE_STOP);
+    if (err != MICRO_OK)
+        lifecycle_fail(svc, err, "a hook before the stop failed");
+    atomic_store(&svc->life->alive, false);
+    lifecycle_deregister(svc);
+    lifecycle_close(svc);
+    err = micro__service_hooks(svc, MICRO_AFTER_STOP);
+    if (err != MICRO_OK)
+        lifecycle_fail(svc, err, "a hook after the stop failed");
+}
+
+/* ---- run ----------------------------------------------------------------------------------- */
+
+static void lifecycle_wait(micro_service *svc, int signals)
+{
+    int fds[3] = { svc->stop_fd, signals, svc->engine ? micro__engine_fd(svc->engine) : -1 };
+    bool threaded = micro__engine_threaded(svc->engine), ready[3] = { false, false, false };
+    size_t n = threaded ? 2 : 3;
+
+    while (!ready[0] && !ready[1] && !atomic_load(&svc->stop_asked)) {
+        uint64_t until = 0;
+        if (!threaded) {
+            int due = micro__engine_timeout(svc->engine);
+            until = due < 0 ? 0 : micro__now_ms() + (uint64_t)due;
+        }
+        micro_err err = micro__fds_wait(fds, n, ready, until);
+        if (err != MICRO_OK && err != MICRO_ETIMEDOUT)
+            break;
+        if (!threaded)
+            micro__engine_step(svc->engine, 0);
+    }
+}
+
+static micro_err lifecycle_run(micro_service *svc)
+{
+    int signals = -1;
+    micro_err err = MICRO_EIO;
+    int waker = micro__waker_open();
+
+    if (waker >= 0) {
+        micro__lock(&svc->lock);
+        svc->stop_fd = waker;
+        micro__unlock(&svc->lock);
+        signals = micro__signals_catch();
+        err = micro_service_start(svc);
+    }
+    if (err == MICRO_OK)
+        lifecycle_wait(svc, signals);
+    micro_service_stop(svc);
+    micro__signals_release();
+    micro__lock(&svc->lock);
+    svc->stop_fd = -1;
+    micro__unlock(&svc->lock);
+    micro__fd_close(waker);
+    return err != MICRO_OK ? err : svc->error;
+}
+
+MICRO_API micro_err micro_service_run(micro_service *svc)
+{
+    if (!svc)
+        return MICRO_ENOMEM;
+    if (svc->error == MICRO_EHELP)
+        return MICRO_EHELP;
+    micro_err err = svc->error;
+    if (err == MICRO_OK)
+        err = lifecycle_run(svc);
+    if (err != MICRO_OK)
+        MICRO_LOG(MICRO_LOG_ERROR, "%s: %s", svc->s.name,
+                  svc->why[0] ? svc->why : micro_strerror(err));
+    return err;
+}
+
+/* ---- loops of the caller's own, tasks ------------------------------------------------------ */
+
+static bool lifecycle_polled(const micro_service *svc)
+{
+    return svc && svc->engine && !micro__engine_threaded(svc->engine);
+}
+
+MICRO_API micro_err micro_poll(micro_service *svc, int timeout_ms)
+{
+    if (!svc)
+        return MICRO_ENOMEM;
+    if (!lifecycle_polled(svc))
+        return svc->state == MICRO__SERVICE_RUNNING ? MICRO_EINVAL : MICRO_ECLOSED;
+    micro_err err = micro__engine_step(svc->engine, timeout_ms);
+    if (atomic_load(&svc->stop_asked)) {
+        micro_service_stop(svc);
+        return MICRO_ECLOSED;
+    }
+    return err;
+}
+
+MICRO_API int micro_poll_fd(micro_service *svc)
+{
+    return lifecycle_polled(svc) ? micro__engine_fd(svc->engine) : MICRO_OFF;
+}
+
+MICRO_API int micro_poll_timeout(micro_service *svc)
+{
+    return lifecycle_polled(svc) ? micro__engine_timeout(svc->engine) : MICRO_OFF;
+}
+
+MICRO_API micro_err micro_post(micro_service *svc, int delay_ms, void (*fn)(void *arg), void *arg)
+{
+    if (!svc)
+        return MICRO_ENOMEM;
+    if (!fn)
+        return MICRO_EINVAL;
+    micro__lock(&svc->lock);
+    bool open = svc->engine && atomic_load(&svc->life->alive);
+    micro_err err = MICRO_ECLOSED;
+    if (open) {
+        atomic_fetch_add(&svc->life->refs, 1);
+        err = micro__engine_post(svc->engine, delay_ms, fn, arg, &svc->life->alive,
+                                 micro__life_drop, svc->life);
+        if (err != MICRO_OK)
+            atomic_fetch_sub(&svc->life->refs, 1);
+    }
+    micro__unlock(&svc->lock);
+    return err;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* micro stats NAME */
+#include "cli.h"
+
+#include <time.h>
+
+typedef struct cmd_stats_row {
+    bool known;
+    uint64_t started, uptime, memory, threads, gc; /* seconds, seconds, bytes, -, nanoseconds */
+} cmd_stats_row;
+
+/* Numbers; of canonical JSON also texts, since its 64-bit numbers are. */
+static uint64_t cmd_stats_number(const micro_value *rsp, const char *name)
+{
+    const micro_value *v = micro_value_get(rsp, name);
+    uint64_t n;
+
+    if (v->kind == MICRO_VALUE_UINT || (v->kind == MICRO_VALUE_INT && v->as.i >= 0))
+        return v->as.u;
+    return v->kind == MICRO_VALUE_TEXT && micro__parse_u64(v->as.text, &n) ? n : 0;
+}
+
+static void cmd_stats_started(micro_buf *out, uint64_t seconds)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    time_t when = (time_t)seconds;
+    const struct tm *t = seconds <= INT64_MAX ? localtime(&when) : NULL; /* one thread does this */
+
+    if (t)
+        micro__buf_format(out, "%.3s %d %02d:%02d:%02d", months + (size_t)t->tm_mon % 12 * 3,
+                          t->tm_mday, t->tm_hour, t->tm_min, t->tm_sec);
+}
+
+/* MiB with two digits behind the point. */
+static void cmd_stats_memory(micro_buf *out, uint64_t bytes)
+{
+    uint64_t whole = bytes >> 20, part = ((bytes & 0xfffff) * 100 + (1 << 19)) >> 20;
+
+    micro__buf_format(out, "%llu.%02llumb", (unsigned long long)(whole + part / 100),
+                      (unsigned long long)(part % 100));
+}
+
+static void cmd_stats_seconds(micro_buf *out, uint64_t seconds)
+{
+    const uint64_t most = UINT64_MAX / 1000000000;
+
+    micro__cli_duration(out, (seconds > most ? most : seconds) * 1000000000);
+}
+
+/* One of the seven columns. */
+static void cmd_stats_cell(micro_buf *out, const micro_node *node, const cmd_stats_row *row,
+                           size_t column)
+{
+    if (column == 0)
+        micro__cli_text(out, node->id);
+    else if (column == 1)
+        micro__cli_text(out, node->address);
+    else if (column == 5)
+        micro__buf_u64(out, row->threads);
+    else if (row->known && column == 2)
+        cmd_stats_started(out, row->started);
+    else if (row->known && column == 3)
+        cmd_stats_seconds(out, row->uptime);
+    else if (row->known && column == 4)
+        cmd_stats_memory(out, row->memory);
+    else if (row->known)
+        micro__cli_duration(out, row->gc);
+}
+
+static void cmd_stats_json(micro__cli *cli, const micro_node *node, const cmd_stats_row *row,
+                           const micro_buf *error)
+{
+    micro_buf *out = &cli->out;
+
+    micro__buf_text(out, "{\"version\":");
+    micro__json_quote(out, node->version);
+    micro__buf_text(out, ",\"id\":");
+    micro__json_quote(out, node->id);
+    micro__buf_text(out, ",\"address\":");
+    micro__json_quote(out, node->address);
+    if (row->known) {
+        micro__buf_format(out, ",\"started\":%llu,\"uptime\":%llu,\"memory\":%llu",
+                          (unsigned long long)row->started, (unsigned long long)row->uptime,
+                          (unsigned long long)row->memory);
+        micro__buf_format(out, ",\"threads\":%llu,\"gc\":%llu", (unsigned long long)row->threads,
+                          (unsigned long long)row->gc);
+    } else {
+        micro__buf_text(out, ",\"error\":");
+        micro__json_quote(out, micro__str(error->ptr, error->len));
+    }
+    micro__buf_byte(out, '}');
+}
+
+static bool cmd_stats_ask(micro__cli *cli, const micro_node *node, micro__cli_table *table)
+{
+    micro_buf text = { NULL, 0, 0, 0, false, false, 0 };
+    cmd_stats_row row = { false, 0, 0, 0, 0, 0 };
+    micro_value rsp;
+
+    if (micro__cli_debug(cli, node, "Debug.Stats", &rsp) == MICRO_OK) {
+        row.known = true;
+        row.started = cmd_stats_number(&rsp, "started");
+        row.uptime = cmd_stats_number(&rsp, "uptime");
+        row.memory = cmd_stats_number(&rsp, "memory");
+        row.threads = cmd_stats_number(&rsp, "threads");
+        row.gc = cmd_stats_number(&rsp, "gc");
+    } else {
+        micro__cli_error(&text, cli->ctx);
+    }
+    if (cli->opts.json) {
+        cmd_stats_json(cli, node, &row, &text);
+    } else {
+        if (!row.known)
+            micro__cli_fail(0, "%s: %.*s", node->id.ptr, (int)text.len, text.ptr ? text.ptr : "");
+        for (size_t i = 0; i < table->columns; i++) {
+            text.len = 0;
+            cmd_stats_cell(&text, node, &row, i);
+            micro__cli_cell(cli, table, &text);
+        }
+    }
+    micro__buf_free(&text);
+    return row.known;
+}
+
+MICRO_PRIVATE int micro__cli_stats(micro__cli *cli)
+{
+    static const char *const heads[] = { "node",   "address:port", "started", "uptime",
+                                         "memory", "threads",      "gc" };
+    static const char *const gaps[] = { "\t\t", "\t\t", "\t", "\t", "\t", "\t" };
+    const micro__cli_table frame = { heads, gaps, MICRO_COUNTOF(heads), { NULL, 0, 0 } };
+
+    return micro__cli_survey(cli, &frame, cmd_stats_ask);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* A service's versions and nodes, and questions to each node. */
+#include "cli.h"
+
+MICRO_PRIVATE int micro__cli_lookup(micro__cli *cli, const char *missing, micro_entries *out)
+{
+    if (!cli->nargs)
+        return micro__cli_fail(MICRO__CLI_USAGE, "%s", missing);
+    int code = micro__cli_online(cli);
+    if (code)
+        return code;
+    micro_registry *reg = micro_service_registry(cli->svc);
+    micro_err err = micro_registry_get(reg, cli->ctx, cli->args[0], out);
+    if (err == MICRO_ENOTFOUND)
+        return micro__cli_fail(MICRO__CLI_MISSING, "Service not found");
+    if (err != MICRO_OK)
+        return micro__cli_fail(micro__cli_code(cli->ctx, err), "%s", micro_ctx_strerror(cli->ctx));
+    micro__entries_sort(out);
+    for (size_t i = 0; i < out->len; i++) {
+        for (size_t k = 0; k < out->ptr[i].nodes.len; k++)
+            micro__pairs_sort(&out->ptr[i].nodes.ptr[k].metadata);
+        for (size_t k = 0; k < out->ptr[i].endpoints.len; k++)
+            micro__pairs_sort(&out->ptr[i].endpoints.ptr[k].metadata);
+    }
+    return MICRO__CLI_OK;
+}
+
+MICRO_PRIVATE micro_err micro__cli_debug(micro__cli *cli, const micro_node *node,
+                                         const char *method, micro_value *rsp)
+{
+    const micro_method called = { .size_ = sizeof called, .name = method, .req = &micro_type_empty,
+                                  .rsp = &micro_type_value };
+    const micro_call_opts opts = { .size_ = sizeof opts, .address = node->address.ptr };
+    micro_empty req = { 0 };
+
+    return micro_call(cli->ctx, cli->args[0], &called, &req, rsp, &opts);
+}
+
+/* {"service":NAME,"nodes":[ ... ]}, where ask has written the items. */
+static void lookup_json_begin(micro__cli *cli)
+{
+    micro__buf_text(&cli->out, "{\"service\":");
+    micro__json_quote(&cli->out, micro_s(cli->args[0]));
+    micro__buf_text(&cli->out, ",\"nodes\":[");
+}
+
+static bool lookup_ask_all(micro__cli *cli, const micro_entry *e, micro__cli_table *table,
+                           bool *first, micro__cli_ask_fn *ask)
+{
+    bool healthy = true;
+
+    for (size_t i = 0; i < e->nodes.len; i++) {
+        if (cli->opts.json && !*first)
+            micro__buf_byte(&cli->out, ',');
+        *first = false;
+        if (!ask(cli, &e->nodes.ptr[i], table))
+            healthy = false;
+    }
+    return healthy;
+}
+
+MICRO_PRIVATE int micro__cli_survey(micro__cli *cli, const micro__cli_table *frame,
+                                    micro__cli_ask_fn *ask)
+{
+    micro_entries entries;
+    bool healthy = true, first = true;
+    int code = micro__cli_lookup(cli, "require service name", &entries);
+
+    if (code)
+        return code;
+    if (cli->opts.json)
+        lookup_json_begin(cli);
+    else
+        micro__buf_format(&cli->out, "service  %s\n", cli->args[0]);
+    for (size_t i = 0; i < entries.len; i++) {
+        micro__cli_table table = *frame;
+        if (!cli->opts.json) {
+            micro__buf_text(&cli->out, "\nversion ");
+            micro__cli_text(&cli->out, entries.ptr[i].version);
+            micro__buf_text(&cli->out, "\n\n");
+        }
+        if (!lookup_ask_all(cli, &entries.ptr[i], &table, &first, ask))
+            healthy = false;
+        if (!cli->opts.json)
+            micro__cli_table_write(cli, &table);
+    }
+    if (cli->opts.json)
+        micro__buf_text(&cli->out, "]}\n");
+    return healthy ? MICRO__CLI_OK : MICRO__CLI_FAILED;
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/* The http transport: one POST an exchange over a kept connection, blocking. */
+#include "transport.h"
+
+#define HTTP_LINE 4 /* ": " and CR LF of a header line */
+
+/* A micro_sock of ours. */
+typedef struct http_sock {
+    int fd;
+    bool reusable;
+    char host[128]; /* for the Host header */
+} http_sock;
+
+static const micro_transport_ops http_ops;
+
+/* The connection breaks under whoever waits on it: recv returns at once. */
+static void http_wake(void *arg)
+{
+    http_sock *s = arg;
+    micro__sock_shutdown(s->fd);
+}
+
+static micro_err http_wait(micro_ctx *ctx, http_sock *s, int what)
+{
+    micro_err err = micro__fd_wait(s->fd, what, ctx->deadline);
+    micro_err state = micro__ctx_check(ctx, 0);
+
+    return state != MICRO_OK ? state : err;
+}
+
+/* A failure of the exchange, in the words of go-micro's client. */
+static micro_err http_fail(micro_ctx *ctx, micro_err err, const char *text)
+{
+    if (micro__ctx_check(ctx, 0) == MICRO_ECANCELED)
+        return micro__ctx_local(ctx, MICRO_ECANCELED, "call timeout: context canceled");
+    if (err == MICRO_ETIMEDOUT)
+        return micro__ctx_local(ctx, err, "call timeout: context deadline exceeded");
+    return micro__ctx_local_id(ctx, "go.micro.client.transport", err, "%s", text);
+}
+
+/* ---- dial ---------------------------------------------------------------------------------- */
+
+static micro_err http_connect(micro_ctx *ctx, const micro__addr *to, http_sock *s, char why[128])
+{
+    micro_err err = micro__sock_connect_begin(to, &s->fd, why);
+
+    if (err != MICRO_EAGAIN)
+        return err;
+    micro__ctx_wait_begin(ctx, http_wake, s);
+    err = http_wait(ctx, s, MICRO__WRITE);
+    micro__ctx_wait_end(ctx);
+    if (err == MICRO_ETIMEDOUT || err == MICRO_ECANCELED)
+        return err;
+    return micro__sock_connect_end(&s->fd, why);
+}
+
+static micro_err http_dial(micro_transport *self, micro_ctx *ctx, const char *address,
+                           micro_sock **out)
+{
+    micro__addr to;
+    char why[128];
+
+    (void)self;
+    micro_err err = micro__addr_resolve(&to, micro_s(address));
+    if (err == MICRO_EINVAL)
+        return micro__ctx_local(ctx, MICRO_EINVAL, "malformed address %s", address);
+    if (err != MICRO_OK)
+        return micro__ctx_local(ctx, MICRO_ECONNECT,
+                                "connection error: dial tcp: lookup %s: no such host", address);
+    http_sock *s = micro__alloc_zero(sizeof *s);
+    if (!s)
+        return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
+    snprintf(s->host, sizeof s->host, "%s", address);
+    s->fd = -1;
+    err = http_connect(ctx, &to, s, why);
+    if (err == MICRO_OK) {
+        s->reusable = true;
+        *out = (micro_sock *)(void *)s;
+        return MICRO_OK;
+    }
+    micro__fd_close(s->fd);
+    micro__free(s, sizeof *s);
+    if (err == MICRO_ECONNECT)
+        return micro__ctx_local(ctx, err, "connection error: dial tcp %s: connect: %s", address,
+                                why);
+    return http_fail(ctx, err, why);
+}
+
+/* ---- send ---------------------------------------------------------------------------------- */
+
+static size_t http_head_size(const http_sock *s, const micro_msg *msg)
+{
+    size_t n = strlen(s->host) + 128;
+
+    for (size_t i = 0; i < msg->header.len; i++)
+        n += msg->header.ptr[i].key.len + msg->header.ptr[i].value.len + HTTP_LINE;
+    return n;
+}
+
+/* Host first: old servers of the Go library want to see it early. */
+static void http_head(micro_buf *b, const http_sock *s, const micro_msg *msg)
+{
+    bool unix_socket = s->host[0] == 'u' && !strncmp(s->host, "unix:", 5);
+
+    micro__buf_text(b, "POST / HTTP/1.1\r\nHost: ");
+    micro__buf_text(b, unix_socket ? "localhost" : s->host);
+    micro__buf_text(b, "\r\nContent-Length: ");
+    micro__buf_u64(b, msg->body.len);
+    micro__buf_add(b, "\r\n", 2);
+    for (size_t i = 0; i < msg->header.len; i++)
+        micro__http_header(b, msg->header.ptr[i].key, msg->header.ptr[i].value);
+    micro__buf_add(b, "\r\n", 2);
+}
+
+static micro_err http_write(micro_ctx *ctx, http_sock *s, const char *a, size_t alen, const char *b,
+                            size_t blen)
+{
+    for (;;) {
+        long n =
+            blen ? micro__sock_send2(s->fd, a, alen, b, blen) : micro__sock_send(s->fd, a, alen);
+        if (n == MICRO_EAGAIN) {
+            micro_err err = http_wait(ctx, s, MICRO__WRITE);
+            if (err != MICRO_OK)
+                return err;
+            continue;
+        }
+        if (n < 0)
+            return MICRO_EIO;
+        if ((size_t)n >= alen) {
+            b += (size_t)n - alen;
+            blen -= (size_t)n - alen;
+            if (!blen)
+                return MICRO_OK;
+            a = b;
+            alen = blen;
+            blen = 0;
+        } else {
+            a += n;
+            alen -= (size_t)n;
+        }
+    }
+}
+
+static micro_err http_send(micro_transport *self, micro_ctx *ctx, micro_sock *sock,
+                           const micro_msg *msg)
+{
+    (void)self;
+    http_sock *s = (http_sock *)(void *)sock;
+    micro__mark mark = micro__arena_mark(&ctx->arena);
+    size_t size = http_head_size(s, msg);
+    micro_buf head = { .ptr = micro__arena_take(&ctx->arena, size), .cap = size, .max = size };
+
+    if (!head.ptr)
+        return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
+    http_head(&head, s, msg);
+    micro__ctx_wait_begin(ctx, http_wake, s);
+    micro_err err = head.failed ? MICRO_EINVAL
+                                : http_write(ctx, s, head.ptr, head.len,
+                                             (const char *)msg->body.ptr, msg->body.len);
+    micro__ctx_wait_end(ctx);
+    micro__arena_rewind(&ctx->arena, mark);
+    if (err == MICRO_OK)
+        return MICRO_OK;
+    s->reusable = false;
+    return http_fail(ctx, err, "write: connection lost");
+}
+
+/* ---- recv ---------------------------------------------------------------------------------- */
+
+static micro_err http_read(micro_ctx *ctx, http_sock *s, micro__http_reader *r)
+{
+    micro_err err = MICRO_EAGAIN;
+
+    while (err == MICRO_EAGAIN) {
+        size_t room;
+        char *at = micro__http_reader_room(r, &room);
+        if (!at)
+            return MICRO_ENOMEM;
+        err = http_wait(ctx, s, MICRO__READ);
+        if (err != MICRO_OK)
+            return err;
+        long n = micro__sock_recv(s->fd, at, room);
+        if (n == MICRO_EAGAIN)
+            err = MICRO_EAGAIN;
+        else
+            err = n < 0 ? MICRO_EIO : micro__http_reader_feed(r, (size_t)n);
+    }
+    return err;
+}
+
+static micro_err http_status(micro_ctx *ctx, const micro__http_reader *r)
+{
+    const char *reason =
+        r->head.reason.len ? r->head.reason.ptr : micro__status_text(r->head.status);
+
+    return micro__ctx_local_id(ctx, "go.micro.client.transport", MICRO_EPROTO, "%d %s: %.*s",
+                               r->head.status, reason,
+                               (int)(r->body_len > 1024 ? 1024 : r->body_len), r->body);
+}
+
+static micro_err http_reply(micro_ctx *ctx, const micro__http_reader *r, micro_msg *out)
+{
+    size_t n = r->head.nheaders;
+    micro_pair *header = micro__arena_take(&ctx->arena, sizeof *header * (n ? n : 1));
+
+    if (!header)
+        return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
+    memcpy(header, r->headers, sizeof *header * n);
+    out->header.ptr = header;
+    out->header.len = n;
+    out->header.cap = 0;
+    out->body.ptr = (const uint8_t *)r->body;
+    out->body.len = r->body_len;
+    return MICRO_OK;
+}
+
+static micro_err http_recv(micro_transport *self, micro_ctx *ctx, micro_sock *sock, micro_msg *out)
+{
+    http_sock *s = (http_sock *)(void *)sock;
+    micro__http_reader r;
+
+    (void)self;
+    micro__http_reader_init(&r, ctx, MICRO_MAX_BODY);
+    micro__ctx_wait_begin(ctx, http_wake, s);
+    micro_err err = http_read(ctx, s, &r);
+    micro__ctx_wait_end(ctx);
+    s->reusable = err == MICRO_OK && r.reusable;
+    if (err != MICRO_OK)
+        return http_fail(ctx, err, r.problem ? r.problem : r.any ? "unexpected EOF" : "EOF");
+    return r.head.status == 200 ? http_reply(ctx, &r, out) : http_status(ctx, &r);
+}
+
+/* ---- the rest ------------------------------------------------------------------------------ */
+
+static bool http_alive(micro_transport *self, micro_sock *sock)
+{
+    http_sock *s = (http_sock *)(void *)sock;
+
+    (void)self;
+    return s->reusable && micro__sock_quiet(s->fd);
+}
+
+static void http_hangup(micro_transport *self, micro_sock *sock)
+{
+    http_sock *s = (http_sock *)(void *)sock;
+
+    (void)self;
+    micro__fd_close(s->fd);
+    micro__free(s, sizeof *s);
+}
+
+static void http_free(micro_transport *self)
+{
+    micro__free(self, sizeof *self);
+}
+
+static const micro_transport_ops http_ops = {
+    .size_ = sizeof(micro_transport_ops),
+    .name = "http",
+    .dial = http_dial,
+    .send = http_send,
+    .recv = http_recv,
+    .alive = http_alive,
+    .hangup = http_hangup,
+    .free = http_free,
+};
+
+MICRO_API micro_transport *micro_transport_http_new(void)
+{
+    micro_transport *t = micro__alloc(sizeof *t);
+
+    if (t)
+        t->ops = &http_ops;
+    return t;
+}
+
+MICRO_PRIVATE bool micro__transport_is_http(const micro_transport *t)
+{
+    return t->ops == &http_ops;
+}

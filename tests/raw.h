@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* Bare TCP for tests: what a peer writes, byte for byte, and what comes back. Header only, so that
+ * it is in one unit with whatever uses it. */
+#ifndef RAW_H
+#define RAW_H
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+__attribute__((unused)) static int raw_connect(const char *address)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET };
+    const char *colon = strrchr(address, ':');
+    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+
+    to.sin_port = htons((unsigned short)atoi(colon + 1));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(fd, (struct sockaddr *)&to, sizeof to)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+__attribute__((unused)) static void raw_send(int fd, const char *text)
+{
+    size_t n = strlen(text), done = 0;
+
+    while (done < n) {
+        ssize_t k = send(fd, text + done, n - done, MSG_NOSIGNAL);
+        if (k <= 0)
+            return;
+        done += (size_t)k;
+    }
+}
+
+/* Reads until want bytes are there, the peer closes, or ms have passed without a byte. The number
+ * read; *closed says whether the end was seen. */
+__attribute__((unused)) static size_t raw_read(int fd, char *out, size_t want, int ms, bool *closed)
+{
+    size_t n = 0;
+
+    *closed = false;
+    while (n < want) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        if (poll(&p, 1, ms) <= 0)
+            break;
+        ssize_t k = recv(fd, out + n, want - n, 0);
+        if (k <= 0) {
+            *closed = true;
+            break;
+        }
+        n += (size_t)k;
+    }
+    out[n] = 0;
+    return n;
+}
+
+/* One whole reply with Content-Length, as text; "" if none comes within ms. */
+__attribute__((unused)) static const char *raw_reply(int fd, char *out, size_t size, int ms)
+{
+    size_t n = 0, want = size - 1;
+    bool closed = false;
+
+    out[0] = 0;
+    while (n < want && !closed) {
+        size_t k = raw_read(fd, out + n, 1, ms, &closed);
+        if (!k)
+            break;
+        n += k;
+        char *end = strstr(out, "\r\n\r\n");
+        char *length = strstr(out, "Content-Length: ");
+        if (end && want == size - 1)
+            want = (size_t)(end + 4 - out) + (length ? strtoul(length + 16, NULL, 10) : 0);
+    }
+    return out;
+}
+
+__attribute__((unused)) static long long raw_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+__attribute__((unused)) static void raw_sleep(int ms)
+{
+    poll(NULL, 0, ms);
+}
+
+#endif

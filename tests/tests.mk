@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+# make check-full    everything that CI runs
+# make check-unit check-amalgamated check-clang check-tsan check-valgrind check-musl check-32
+# make lint check-fuzz fuzz-smoke; check-NAME for each tests/NAME.py and tests/NAME/run
+# make interop-real PEERS=DIR    against ready go-micro programs, by hand
+# make bench-build bench demo test-deps update-count format-check
+
+TEST_OPTIONS := -g -DMICRO_ENABLE_TEST_HOOKS=1 -Isrc -I.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_SECONDS ?= 5
+export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS ?= print_stacktrace=1
+export TSAN_OPTIONS ?= second_deadlock_stack=1
+
+# ---- test builds, in build/NAME: the tests split and joined, the command, examples, tests/peer ---
+# $(1) name  $(2) compiler  $(3) C++ compiler  $(4) flags
+
+define CONFIG
+$(1)_CC := $(2) $(STD) $(WARN_C) $(TEST_OPTIONS) $(CPPFLAGS) $(4)
+$(1)_UNIT := $(patsubst %.c,$(BUILD)/$(1)/%.o,$(SRC) $(TESTS) tests/harness.c)
+$(1)_SRC := $(patsubst %.c,$(BUILD)/$(1)/%.o,$(SRC))
+$(eval $(call STAMP,$(BUILD)/$(1),$(2) $(3) $(STD) $(WARN_C) $(TEST_OPTIONS) $(CPPFLAGS) $(4)))
+
+$(BUILD)/$(1)/%.o: %.c $(BUILD)/$(1)/flags
+	@mkdir -p $$(@D)
+	@echo '  CC   $$@'
+	$(Q)$$($(1)_CC) -MMD -MP -c -o $$@ $$<
+$(BUILD)/$(1)/tests/all.o: $(BUILD)/all_tests.inc
+$(BUILD)/$(1)/unit: $$($(1)_UNIT)
+	@echo '  LD   $$@'
+	$(Q)$(2) $(4) -o $$@ $$^ $(LIBS)
+$(BUILD)/$(1)/unit-one: $(BUILD)/$(1)/tests/all.o
+	@echo '  LD   $$@'
+	$(Q)$(2) $(4) -o $$@ $$^ $(LIBS)
+$(BUILD)/$(1)/micro: $(BUILD)/$(1)/micro_cli.o $(BUILD)/$(1)/micro.o
+	@echo '  LD   $$@'
+	$(Q)$(2) $(4) -o $$@ $$^ $(LIBS)
+$(BUILD)/$(1)/peer/%: $(BUILD)/$(1)/tests/peer/%.o $(BUILD)/$(1)/micro.o
+	@mkdir -p $$(@D)
+	@echo '  LD   $$@'
+	$(Q)$(2) $(4) -o $$@ $$^ $(LIBS)
+$(BUILD)/$(1)/fuzz_%: $$($(1)_SRC) $(BUILD)/$(1)/tests/fuzz_%.o $(BUILD)/$(1)/tests/fuzz_main.o
+	@echo '  LD   $$@'
+	$(Q)$(2) $(4) -o $$@ $$^ $(LIBS)
+$(foreach e,$(EXAMPLES),$(call EXAMPLE,$(e),$(BUILD)/$(1),$(BUILD)/$(1)/micro.o,\
+    $(2) -g $(4),$(3) -g $(4))
+)
+-include $(wildcard $(BUILD)/$(1)/*.d $(BUILD)/$(1)/*/*.d $(BUILD)/$(1)/*/*/*.d)
+endef
+
+$(eval $(call CONFIG,asan,$(CC),$(CXX),-O1 $(SANITIZE)))
+$(eval $(call CONFIG,clang,$(CLANG),$(CLANG)++,-O1 $(SANITIZE)))
+$(eval $(call CONFIG,tsan,$(CC),$(CXX),-O1 -fsanitize=thread))
+$(eval $(call CONFIG,plain,$(CC),$(CXX),-O1))
+$(eval $(call CONFIG,musl,musl-gcc,false,-O2 -static))
+$(eval $(call CONFIG,m32,gcc -m32 -msse2 -mfpmath=sse,g++ -m32,-O1 $(SANITIZE)))
+$(eval $(call CONFIG,fuzz,$(CLANG),false,-O1 $(SANITIZE) -fsanitize=fuzzer-no-link))
+
+# libFuzzer has a main of its own.
+$(BUILD)/fuzz/smoke_%: $(fuzz_SRC) $(BUILD)/fuzz/tests/fuzz_%.o
+	@echo '  LD   $@'
+	$(Q)$(CLANG) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+ALL_TESTS := $(foreach t,$(TESTS),$(HASH)include "$(t)"\n)
+$(BUILD)/all_tests.inc: FORCE
+	@mkdir -p $(@D)
+	@printf '$(ALL_TESTS)' | sed 's/^ *//' >$@.new; cmp -s $@.new $@ || cp $@.new $@; rm $@.new
+$(foreach c,asan clang tsan plain musl m32,$(eval $(BUILD)/$(c)/tests/all.o: $(c)_CC += -I$(BUILD)))
+
+# ---- stages --------------------------------------------------------------------------------------
+
+UNIT_STAGES := check-unit check-amalgamated check-clang check-tsan check-valgrind check-musl check-32
+.PHONY: lint lint-self-test check-fuzz fuzz-smoke $(UNIT_STAGES)
+
+lint:
+	$(PYTHON) tools/amalgamate.py --check
+lint-self-test:
+	$(PYTHON) tools/amalgamate.py --self-test
+
+check-unit: $(BUILD)/asan/unit
+	$< $(FILTER)
+check-amalgamated: $(BUILD)/asan/unit-one
+	$< $(FILTER)
+check-clang: $(BUILD)/clang/unit $(BUILD)/clang/unit-one
+	$(BUILD)/clang/unit $(FILTER)
+	$(BUILD)/clang/unit-one $(FILTER)
+check-tsan: $(BUILD)/tsan/unit
+	$< $(FILTER)
+check-valgrind: $(BUILD)/plain/unit-one
+	valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible \
+	    --errors-for-leak-kinds=definite,possible $< --timeout 300 $(FILTER)
+check-musl: $(BUILD)/musl/unit-one
+	$< $(FILTER)
+check-32: $(BUILD)/m32/unit-one
+	$< $(FILTER)
+
+check-fuzz: $(FUZZERS:%=$(BUILD)/asan/%)
+	tools/fuzz.sh replay $^
+fuzz-smoke: $(FUZZERS:fuzz_%=$(BUILD)/fuzz/smoke_%)
+	tools/fuzz.sh search $(FUZZ_SECONDS) $^
+
+# A script is a stage if it may be executed; MICRO_BUILD tells it where the programs to test are.
+SCRIPTS := $(sort $(patsubst tests/%.py,%,$(shell find tests -maxdepth 1 -name '*.py' -perm -u+x)) \
+                  $(patsubst tests/%/run,%,$(wildcard tests/*/run)))
+LATE_SCRIPTS := install
+BY_HAND := interop
+EVERYDAY := lint lint-self-test check-unit check-amalgamated $(if $(FUZZERS),check-fuzz) \
+            $(addprefix check-,$(filter-out $(LATE_SCRIPTS) $(BY_HAND),$(SCRIPTS)))
+LATE := $(addprefix check-,$(filter $(LATE_SCRIPTS),$(SCRIPTS))) check-clang check-tsan \
+        check-valgrind check-musl check-32 $(if $(FUZZERS),fuzz-smoke)
+PROGRAMS = $(if $(wildcard micro_cli.c),$(1)/micro) $(EXAMPLES:%=$(1)/examples/%) \
+           $(patsubst tests/peer/%.c,$(1)/peer/%,$(wildcard tests/peer/*.c))
+
+.PHONY: $(addprefix check-,$(SCRIPTS) cli examples golden twins netns install)
+$(addprefix check-,$(SCRIPTS)): check-%: all $(call PROGRAMS,$(BUILD)/asan)
+	MICRO_BUILD=$(BUILD)/asan $(if $(wildcard tests/$*.py),$(PYTHON) tests/$*.py,tests/$*/run)
+$(addprefix check-,$(filter-out $(SCRIPTS),cli examples golden twins netns install)):
+	@echo 'there is neither $(@:check-%=tests/%.py) nor $(@:check-%=tests/%/run)'; false
+
+.PHONY: check-full stages update-count test-deps interop-real bench-build bench demo format-check
+check:
+	tests/run $(EVERYDAY)
+check-full:
+	tests/run $(EVERYDAY) $(LATE)
+stages:
+	@echo $(EVERYDAY) $(LATE)
+update-count:
+	tests/run --update-count
+
+test-deps:
+	tools/test-deps.sh tests/packages.txt
+
+interop-real:
+	@if [ ! -d '$(PEERS)' ]; then echo 'usage: make interop-real PEERS=DIR'; exit 2; fi
+	tests/interop/run '$(PEERS)'
+
+bench-build:
+	$(MAKE) -C bench build
+bench:
+	$(MAKE) -C bench run
+
+demo: all
+	@for f in tools/demo.sh tests/demo.sh; do if [ -x $$f ]; then exec $$f; fi; done; \
+	echo 'there is no tools/demo.sh'; exit 1
+
+format-check:
+	clang-format --dry-run -Werror $(SRC) $(wildcard src/*/*.h tests/*.[ch] examples/*/*.c)
