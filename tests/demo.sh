@@ -28,12 +28,17 @@ show() { # the command as one would type it
 end_greeter() {
     if [ -n "$pid" ]; then
         kill -TERM "$pid" 2>/dev/null || true
-        wait "$pid" || { echo "the greeter ended with $?"; exit 1; }
+        ended=0
+        wait "$pid" || ended=$?
         pid=
+        if [ $ended -ne 0 ]; then
+            echo "the greeter ended with $ended"
+            exit 1
+        fi
     fi
 }
 
-wait_until() { # up to 10 seconds
+wait_until() { # a hundred tries
     tries=0
     until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
@@ -65,6 +70,8 @@ by_multicast() {
     answered "$(timeout 20 "$build/micro" call $service Say.Hello '{"name":"John"}')" 'Hello John'
     show 'greeter-client Ann'
     answered "$(timeout 20 "$build/examples/greeter-client" Ann)" 'Hello Ann'
+    end_greeter
+    printf '\nIt worked: the greeter was found and called by name, and ended well.\n'
 }
 
 by_address() {
@@ -81,6 +88,8 @@ by_address() {
     show "micro call --address $address $service Say.Hello '{\"name\":\"John\"}'"
     answered "$(timeout 20 "$build/micro" --registry=memory call --address "$address" $service \
         Say.Hello '{"name":"John"}')" 'Hello John'
+    end_greeter
+    printf '\nIt worked: the greeter was called, and ended well.\n'
 }
 
 if [ ! -x "$build/micro" ] || [ ! -x "$build/examples/greeter" ]; then
@@ -98,5 +107,3 @@ else
     trap end_greeter EXIT
     by_address
 fi
-end_greeter
-printf '\nIt worked: the service was called by name, and has ended well.\n'

@@ -80,47 +80,57 @@ static micro_err codec_explain(const micro_codec *c, micro_ctx *ctx, micro_err e
     return err;
 }
 
-MICRO_PRIVATE micro_err micro__codec_encode(const micro_codec *c, micro_ctx *ctx,
-                                            const micro_type *type, const void *obj, micro_buf *out)
+/* Codecs of the user's know neither raw bytes nor our ways with a failure. */
+static micro_err codec_encode_foreign(const micro_codec *c, micro_ctx *ctx, const micro_type *type,
+                                      const void *obj, micro_buf *out)
 {
     size_t start = out->len;
+    micro_err err = MICRO_OK;
 
     if (out->failed)
         return micro__ctx_local(ctx, MICRO_ENOMEM, "buffer without room");
-    if (type->flags & MICRO__TYPE_RAW) {
-        micro__buf_add(out, ((const micro_bytes *)obj)->ptr, ((const micro_bytes *)obj)->len);
-        return out->failed ? micro__undo(ctx, out, start, MICRO_OK) : MICRO_OK;
-    }
-    if (codec_built_in(c))
-        return c->encode(c, ctx, type, obj, out);
-    if (!c->encode)
-        return micro__ctx_local(ctx, MICRO_ECODEC, "%s: cannot encode", c->content_type);
     micro__ctx_clear_error(ctx);
-    micro_err err = c->encode(c, ctx, type, obj, out);
+    if (type->flags & MICRO__TYPE_RAW)
+        micro__buf_add(out, ((const micro_bytes *)obj)->ptr, ((const micro_bytes *)obj)->len);
+    else
+        err = c->encode ? c->encode(c, ctx, type, obj, out) : MICRO_ECODEC;
     if (err != MICRO_OK)
         return micro__undo(ctx, out, start, codec_explain(c, ctx, err, "encode"));
     return out->failed ? micro__undo(ctx, out, start, MICRO_OK) : MICRO_OK;
 }
 
-MICRO_PRIVATE micro_err micro__codec_decode(const micro_codec *c, micro_ctx *ctx,
-                                            const micro_type *type, char *in, size_t len, void *obj)
+MICRO_PRIVATE micro_err micro__codec_encode(const micro_codec *c, micro_ctx *ctx,
+                                            const micro_type *type, const void *obj, micro_buf *out)
 {
-    if (!in || type->flags & MICRO__TYPE_RAW || !codec_built_in(c))
-        micro__type_zero(type, obj);
-    if (!in)
-        return MICRO_OK;
+    if (codec_built_in(c))
+        return c->encode(c, ctx, type, obj, out);
+    return codec_encode_foreign(c, ctx, type, obj, out);
+}
+
+static micro_err codec_decode_foreign(const micro_codec *c, micro_ctx *ctx, const micro_type *type,
+                                      char *in, size_t len, void *obj)
+{
+    micro__type_zero(type, obj);
     if (type->flags & MICRO__TYPE_RAW) {
         *(micro_bytes *)obj = (micro_bytes){ (const uint8_t *)in, len };
         return MICRO_OK;
     }
-    if (codec_built_in(c))
-        return c->decode(c, ctx, type, in, len, obj);
-    if (!c->decode)
-        return micro__ctx_local(ctx, MICRO_ECODEC, "%s: cannot decode", c->content_type);
     micro__ctx_clear_error(ctx);
-    micro_err err = c->decode(c, ctx, type, in, len, obj);
+    micro_err err = c->decode ? c->decode(c, ctx, type, in, len, obj) : MICRO_ECODEC;
     if (err == MICRO_OK)
         return MICRO_OK;
     micro__type_zero(type, obj);
     return codec_explain(c, ctx, err, "decode");
+}
+
+MICRO_PRIVATE micro_err micro__codec_decode(const micro_codec *c, micro_ctx *ctx,
+                                            const micro_type *type, char *in, size_t len, void *obj)
+{
+    if (!in) {
+        micro__type_zero(type, obj);
+        return MICRO_OK;
+    }
+    if (codec_built_in(c))
+        return c->decode(c, ctx, type, in, len, obj);
+    return codec_decode_foreign(c, ctx, type, in, len, obj);
 }

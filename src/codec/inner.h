@@ -302,12 +302,16 @@ static inline const uint8_t *micro__proto_next(const uint8_t *p, const uint8_t *
 /* Whether text is UTF-8; short ASCII is seen at once. */
 static inline bool micro__text_valid(const char *p, size_t len)
 {
-    unsigned char high = 0;
+    uint64_t first = 0, last = 0;
     if (len > 16)
         return micro__utf8_valid(p, len);
-    for (size_t i = 0; i < len; i++)
-        high |= (unsigned char)p[i];
-    return high < 0x80 || micro__utf8_valid(p, len);
+    if (len >= 8) { /* two words that may overlap */
+        memcpy(&first, p, 8);
+        memcpy(&last, p + len - 8, 8);
+    }
+    for (size_t i = 0; len < 8 && i < len; i++)
+        first |= (uint64_t)(unsigned char)p[i];
+    return !((first | last) & UINT64_C(0x8080808080808080)) || micro__utf8_valid(p, len);
 }
 
 /* ---- json_read.c, json_write.c, value.c -------------------------------------------------------*/

@@ -340,7 +340,8 @@ static bool proto_read_field(proto_in *in, const micro__proto_token *t, const mi
 }
 
 /* The row with a tag: the one at *row or the one behind it, or else wherever it is. */
-static const micro_field *proto_read_find(const micro_type *type, uint32_t tag, uint32_t *row)
+static inline const micro_field *proto_read_find(const micro_type *type, uint32_t tag,
+                                                 uint32_t *row)
 {
     for (uint32_t i = *row; i < type->nfields && i < *row + 2; i++) {
         const micro_field *f = micro__type_field(type, i);
@@ -398,9 +399,11 @@ static bool proto_read_message(proto_in *in, const uint8_t *p, const uint8_t *en
         if (MICRO__RARE(!p))
             return proto_read_fail(in, deep ? MICRO_ETOOBIG : MICRO_EFORMAT,
                                    deep ? "nested too deeply" : "malformed protobuf");
-        here.field = proto_read_find(type, t.key >> 3, &row);
-        if (here.field && proto_read_fits(here.field, t.key & 7) &&
-            !proto_read_field(in, &t, here.field, obj))
+        const micro_field *f = here.field = proto_read_find(type, t.key >> 3, &row);
+        if (!f || MICRO__RARE(!proto_read_fits(f, t.key & 7)))
+            continue;
+        if (f->label == MICRO_PLAIN ? !proto_read_slot(in, &t, f, obj + f->offset)
+                                    : !proto_read_field(in, &t, f, obj))
             return false;
     }
     in->at = here.up;

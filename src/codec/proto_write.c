@@ -97,37 +97,38 @@ static void proto_write_close(micro_buf *out, size_t at)
 
 /* ---- values -----------------------------------------------------------------------------------*/
 
-/* What is written of a number: the bits, or for a varint its value. */
-static uint64_t proto_write_bits(const micro_field *f, const void *slot)
-{
-    int64_t v;
-    bool neg;
+/* What is written of a number: its bits, the same with the sign extended, or something else. */
+enum proto_write_form { PROTO_WRITE_BITS, PROTO_WRITE_SIGNED, PROTO_WRITE_ODD };
+static const uint8_t proto_write_forms[MICRO_KIND_chars + 1] = {
+    [MICRO_KIND_int32] = PROTO_WRITE_SIGNED, [MICRO_KIND_sint32] = PROTO_WRITE_ODD,
+    [MICRO_KIND_sint64] = PROTO_WRITE_ODD,   [MICRO_KIND_bool] = PROTO_WRITE_ODD,
+    [MICRO_KIND_enum] = PROTO_WRITE_ODD,
+};
 
-    switch (f->kind) {
-    case MICRO_KIND_bool:
-        return *(const uint8_t *)slot != 0;
-    case MICRO_KIND_int32:
-        v = *(const int32_t *)slot;
-        return (uint64_t)v;
-    case MICRO_KIND_enum:
-        v = micro__enum_load(f, slot);
-        return (uint64_t)v;
-    case MICRO_KIND_sint32:
-    case MICRO_KIND_sint64: {
-        uint64_t mag = micro__int_load(f, slot, &neg);
+static MICRO__NOINLINE uint64_t proto_write_odd(const micro_field *f, const void *slot)
+{
+    bool neg, zigzag = f->kind == MICRO_KIND_sint32 || f->kind == MICRO_KIND_sint64;
+    uint64_t mag = micro__int_load(f, slot, &neg);
+
+    if (zigzag)
         return neg ? mag * 2 - 1 : mag * 2;
-    }
-    default:
-        break;
-    }
-    uint32_t v32;
+    return neg ? 0 - mag : mag;
+}
+
+static inline uint64_t proto_write_bits(const micro_field *f, const void *slot)
+{
     uint64_t v64;
+    uint32_t v32;
+
+    if (proto_write_forms[f->kind] == PROTO_WRITE_ODD)
+        return proto_write_odd(f, slot);
     if (f->size == sizeof v64) {
         memcpy(&v64, slot, sizeof v64);
         return v64;
     }
     memcpy(&v32, slot, sizeof v32);
-    return v32;
+    bool extend = proto_write_forms[f->kind] == PROTO_WRITE_SIGNED && v32 > INT32_MAX;
+    return extend ? v32 | UINT64_C(0xffffffff00000000) : v32;
 }
 
 static char *proto_write_number(char *to, unsigned wire, uint64_t bits)

@@ -24,18 +24,21 @@ MICRO_API_DATA_ const micro_type micro_type_pair = {
 
 static void type_fill(const micro_type *type, char *obj)
 {
-    if (type->flags & MICRO__TYPE_RAW)
+    if (MICRO__RARE(type->flags & MICRO__TYPE_RAW))
         ((micro_bytes *)(void *)obj)->ptr = (const uint8_t *)"";
-    if (type->flags & MICRO__TYPE_ANY)
+    if (MICRO__RARE(type->flags & MICRO__TYPE_ANY))
         ((micro_value *)(void *)obj)->name.ptr = "";
     for (uint32_t i = 0; i < type->nfields; i++) {
         const micro_field *f = micro__type_field(type, i);
-        if (f->kind < MICRO_KIND_string || f->label == MICRO_WHICH || f->label == MICRO_MANY ||
-            f->label == MICRO_ENTRIES)
+        char *slot = obj + f->offset;
+        if (f->kind < MICRO_KIND_string)
             continue;
-        size_t n = f->label == MICRO_FIXED ? f->cap : 1;
-        for (size_t k = 0; k < n; k++)
-            micro__field_fill(f, obj + f->offset + k * f->size);
+        if (f->label == MICRO_PLAIN && f->kind == MICRO_KIND_string)
+            ((micro_str *)(void *)slot)->ptr = "";
+        else if (f->label == MICRO_PLAIN || f->label == MICRO_HAS)
+            micro__field_fill(f, slot);
+        for (size_t k = 0; f->label == MICRO_FIXED && k < f->cap; k++)
+            micro__field_fill(f, slot + k * f->size);
     }
 }
 

@@ -4,55 +4,46 @@
 
 #define PICK_STACK 64
 
-/* What is left of some nodes. */
-typedef struct pick_view {
-    micro_nodes nodes;
-    const uint32_t *index; /* of each in the whole; NULL: the same */
-} pick_view;
-
-static size_t pick_outer(const pick_view *view, size_t i)
+/* The place among what is left of what has place `last` in the whole; index: of each in the whole,
+ * ascending, NULL: the same. */
+static size_t pick_inner(const micro_nodes *nodes, const uint32_t *index, size_t last)
 {
-    return view->index ? view->index[i] : i;
-}
-
-/* The place in the view of what has place `last` in the whole: the indices ascend. */
-static size_t pick_inner(const pick_view *view, size_t last)
-{
-    if (!view->index || last == SIZE_MAX)
-        return last < view->nodes.len ? last : SIZE_MAX;
-    size_t low = 0, high = view->nodes.len;
+    if (!index || last == SIZE_MAX)
+        return last < nodes->len ? last : SIZE_MAX;
+    size_t low = 0, high = nodes->len;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        if (view->index[mid] < last)
+        if (index[mid] < last)
             low = mid + 1;
         else
             high = mid;
     }
-    return low < view->nodes.len && view->index[low] == last ? low : SIZE_MAX;
+    return low < nodes->len && index[low] == last ? low : SIZE_MAX;
 }
 
-static micro_err pick_from(const pick_view *view, micro_pick *pick, const micro_strategy *strategy,
-                           size_t *last, const micro_node **out)
+static inline micro_err pick_from(const micro_nodes *nodes, const uint32_t *index, micro_pick *pick,
+                                  const micro_strategy *strategy, size_t *last,
+                                  const micro_node **out)
 {
-    size_t n = view->nodes.len;
+    size_t n = nodes->len;
     if (!strategy)
         strategy = &micro_strategy_random;
     if (n == 0 || !MICRO__OP_SET(strategy, micro_strategy, pick))
         return MICRO_ENONODE;
-    pick->nodes = &view->nodes;
-    pick->last = pick_inner(view, *last);
+    pick->nodes = nodes;
+    pick->last = pick_inner(nodes, index, *last);
     pick->random = micro__random_fast();
     size_t i = strategy->pick(strategy, pick);
     if (i >= n)
         return MICRO_ENONODE;
-    *out = view->nodes.ptr[i];
-    *last = pick_outer(view, i);
+    *out = nodes->ptr[i];
+    *last = index ? index[i] : i;
     return MICRO_OK;
 }
 
 /* Asks the filter about every node. room holds what passes. */
 static void pick_filter(const micro_nodes *from, const uint32_t *outer, const micro__filter *filter,
-                        bool whole, pick_view *view, const micro_node **nodes,
+                        bool whole, micro_nodes *left, const micro_node **nodes,
                         const micro_endpoints **endpoints, uint32_t *index)
 {
     size_t n = 0;
@@ -67,11 +58,10 @@ static void pick_filter(const micro_nodes *from, const uint32_t *outer, const mi
         index[n++] = outer ? outer[i] : (uint32_t)i;
         hash = micro__hash_mix(hash, i + 1);
     }
-    view->nodes.ptr = nodes;
-    view->nodes.endpoints = endpoints;
-    view->nodes.len = n;
-    view->nodes.hash = from->hash ^ hash;
-    view->index = index;
+    left->ptr = nodes;
+    left->endpoints = endpoints;
+    left->len = n;
+    left->hash = from->hash ^ hash;
 }
 
 /* The way with a list made for this pick alone: on the stack, or from the heap for many nodes. */
@@ -82,19 +72,19 @@ static micro_err pick_slowly(const micro_nodes *from, const uint32_t *outer,
     const micro_node *nodes[PICK_STACK];
     const micro_endpoints *endpoints[PICK_STACK];
     uint32_t index[PICK_STACK];
-    pick_view view = { .index = NULL };
+    micro_nodes left = { .len = 0 };
     if (from->len <= PICK_STACK) {
-        pick_filter(from, outer, filter, whole, &view, nodes, endpoints, index);
-        return pick_from(&view, pick, strategy, last, out);
+        pick_filter(from, outer, filter, whole, &left, nodes, endpoints, index);
+        return pick_from(&left, index, pick, strategy, last, out);
     }
     size_t each = sizeof *nodes + sizeof *endpoints + sizeof *index;
     const micro_node **many = micro__alloc(from->len * each);
     if (!many)
         return MICRO_ENOMEM;
     const micro_endpoints **theirs = (const micro_endpoints **)(void *)(many + from->len);
-    pick_filter(from, outer, filter, whole, &view, many, theirs,
-                (uint32_t *)(void *)(theirs + from->len));
-    micro_err err = pick_from(&view, pick, strategy, last, out);
+    uint32_t *places = (uint32_t *)(void *)(theirs + from->len);
+    pick_filter(from, outer, filter, whole, &left, many, theirs, places);
+    micro_err err = pick_from(&left, places, pick, strategy, last, out);
     micro__free(many, from->len * each);
     return err;
 }
@@ -104,22 +94,24 @@ MICRO_PRIVATE micro_err micro__select_pick(const micro_nodes *nodes, const micro
                                            const char *key, uint64_t turn, int attempt,
                                            size_t *last, const micro_node **out)
 {
-    pick_view view = { .nodes = *nodes, .index = NULL };
     micro_pick pick = { .service = service, .key = key, .turn = turn, .attempt = attempt };
-    bool whole = filter && (filter->version || filter->label || filter->endpoint);
-    micro__nodeset *set = micro__nodeset_of(nodes);
     *out = NULL;
+    if (!filter)
+        return pick_from(nodes, NULL, &pick, strategy, last, out);
+    bool whole = filter->version || filter->label || filter->endpoint;
+    micro__nodeset *set = micro__nodeset_of(nodes);
+    const uint32_t *index = NULL;
     if (whole && set) {
         const micro__nodeset *part = micro__nodeset_filtered(set, filter);
         if (part) {
-            view.nodes = part->nodes;
-            view.index = part->index;
+            nodes = &part->nodes;
+            index = part->index;
             whole = false;
         }
     }
-    if (whole || (filter && filter->fn))
-        return pick_slowly(&view.nodes, view.index, filter, whole, &pick, strategy, last, out);
-    return pick_from(&view, &pick, strategy, last, out);
+    if (whole || filter->fn)
+        return pick_slowly(nodes, index, filter, whole, &pick, strategy, last, out);
+    return pick_from(nodes, index, &pick, strategy, last, out);
 }
 
 static _Atomic uint64_t pick_turn; /* of sets that are not ours */

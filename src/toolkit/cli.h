@@ -83,7 +83,7 @@ MICRO_PRIVATE void micro__cli_text(micro_buf *out, micro_str text);
 MICRO_PRIVATE void micro__cli_pairs(micro_buf *out, const micro_pairs *pairs); /* k=v,k2=v2 */
 MICRO_PRIVATE void micro__cli_duration(micro_buf *out, uint64_t ns);           /* 1h2m3s, 1.5ms */
 /* All arguments from the i-th on, joined with a space, in memory of cli; NULL: out of memory. */
-MICRO_PRIVATE const char *micro__cli_join(micro__cli *cli, size_t i);
+MICRO_PRIVATE char *micro__cli_join(micro__cli *cli, size_t i);
 
 /* Columns: joined by tabs, or, on a terminal, aligned; one value a line where that is too wide. */
 typedef struct micro__cli_table {

@@ -132,15 +132,11 @@ static void cmd_get_endpoint(micro_buf *out, const micro_endpoint *e, bool first
 
 static int cmd_get_json(micro__cli *cli, const micro_entries *all)
 {
-    micro_str text;
-
     micro__buf_byte(&cli->out, '[');
     for (size_t i = 0; i < all->len; i++) {
-        micro_err err = micro_json_write(cli->ctx, &micro_type_entry, &all->ptr[i], 0, &text);
-        if (err != MICRO_OK)
-            return micro__cli_fail(MICRO__CLI_FAILED, "%s", micro_ctx_strerror(cli->ctx));
         micro__buf_text(&cli->out, i ? "," : "");
-        micro__buf_str(&cli->out, text);
+        if (micro__entry_write(cli->ctx, &all->ptr[i], &cli->out) != MICRO_OK)
+            return micro__cli_fail(MICRO__CLI_FAILED, "%s", micro_ctx_strerror(cli->ctx));
     }
     micro__buf_text(&cli->out, "]\n");
     return MICRO__CLI_OK;

@@ -11,7 +11,7 @@ static bool cmd_register_is(const micro__cli *cli, const char *registry)
 static int cmd_register_read(micro__cli *cli, micro_entry *out)
 {
     char why[MICRO__WHY_MAX];
-    const char *text = micro__cli_join(cli, 0);
+    char *text = micro__cli_join(cli, 0);
 
     if (!text)
         return micro__cli_fail(MICRO__CLI_FAILED, "out of memory");
@@ -25,7 +25,7 @@ static int cmd_register_read(micro__cli *cli, micro_entry *out)
     int code = micro__cli_online(cli);
     if (code)
         return code;
-    micro_err err = micro_json_read(cli->ctx, &micro_type_entry, micro_s(text), 0, out);
+    micro_err err = micro__entry_read(cli->ctx, text, strlen(text), out);
     if (err != MICRO_OK)
         return micro__cli_fail(err == MICRO_ENOMEM ? MICRO__CLI_FAILED : MICRO__CLI_USAGE, "%s",
                                micro_ctx_error(cli->ctx)->detail.ptr);

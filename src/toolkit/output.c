@@ -130,10 +130,10 @@ MICRO_PRIVATE void micro__cli_duration(micro_buf *out, uint64_t ns)
     }
 }
 
-MICRO_PRIVATE const char *micro__cli_join(micro__cli *cli, size_t i)
+MICRO_PRIVATE char *micro__cli_join(micro__cli *cli, size_t i)
 {
     micro_buf all = { NULL, 0, 0, 0, false, false, 0 };
-    const char *text = NULL;
+    char *text = NULL;
 
     for (size_t k = i; k < cli->nargs; k++) {
         if (k > i)
