@@ -3,9 +3,9 @@
 """What the documents show is true: their C and C++ compiles, their commands run and print what stands
 below them, their links lead somewhere.
 
-The C blocks of a page are one file, in their order: programs (with a main) stand alone, indented
-blocks are statements inside a function, and what such a block uses without declaring it is listed in
-GIVEN. A ```sh block is run if a ```text block with its output follows; of other commands, make's
+The C blocks of a page are one file, in their order. Programs (with a main) stand alone, but the first
+may be what the others build on; indented blocks are statements inside a function, and what they use
+without declaring it is listed in GIVEN. A ```sh block is run if a ```text block with its output follows; of other commands, make's
 targets must exist.
 """
 
@@ -19,6 +19,9 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.abspath(os.environ.get("MICRO_BUILD", os.path.join(ROOT, "build")))
+LIBRARY = [path for path in (os.path.join(BUILD, "libmicro.a"),
+                             os.path.join(os.path.dirname(BUILD), "libmicro.a"))
+           if os.path.exists(path)][0]
 NETWORK = "TESTED_NETWORK"
 SETUP = ("link set lo up", "link set lo multicast on", "addr add 10.77.0.1/24 dev lo",
          "route add 224.0.0.0/4 dev lo")
@@ -88,9 +91,7 @@ def compiled(folder, page, language, parts, linked):
     command = [compiler, "-std=c11" if language == "c" else "-std=c++17", *WARNINGS, "-I" + ROOT,
                source]
     if linked:
-        command += [os.path.join(os.path.dirname(BUILD), "libmicro.a")
-                    if not os.path.exists(os.path.join(BUILD, "libmicro.a"))
-                    else os.path.join(BUILD, "libmicro.a"), "-lpthread", "-o", source + ".out"]
+        command += [LIBRARY, "-lpthread", "-o", source + ".out"]
     else:
         command += ["-c", "-o", os.devnull]
     built = run(command)
@@ -109,7 +110,9 @@ def check_code(page):
                     yield ("%s:%d: %s program" % (page, line, name),
                            compiled(folder, page, language, [(text, line)], True))
             if rest:
-                start = [] if rest[0][0].startswith("#include") else [(PREAMBLE % page, 1)]
+                start = [] if rest[0][0].startswith("#include") else [(PREAMBLE % page, 1)] + [
+                    (MAIN.sub("int first_main(", text), line) for text, line in found[:1]
+                    if is_program(text)]
                 yield "%s: %s" % (page, name), compiled(folder, page, language, start + rest, False)
 
 
@@ -139,14 +142,21 @@ def run_shell(folder, text, output):
                                stderr=subprocess.STDOUT, start_new_session=True)
     try:
         process.wait(timeout=120)
-        os.killpg(process.pid, signal.SIGTERM)
+        end(process, signal.SIGTERM)
         said = process.communicate(timeout=60)[0]
-    except (ProcessLookupError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
         said = str(error)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        end(process, signal.SIGKILL)
     return None if said == output and process.returncode == 0 else (
         "exit code %s, %r, not %r" % (process.returncode, said, output))
+
+
+def end(process, number):
+    """Signals the shell and what it has started."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass
 
 
 def check_make(page):
@@ -184,15 +194,15 @@ def check_links(page):
 
 
 def check_evidence():
-    """Tests that docs/features.md names exist."""
-    wrong = []
-    for row in read("docs/features.md").splitlines():
-        for path, name in re.findall(r"`(tests/[\w./-]+)`(?:[: ]+`(\w+)`)?", row):
-            full = os.path.join(ROOT, path)
-            if not os.path.exists(full):
-                wrong.append(path)
-            elif name and name not in read(path):
-                wrong.append(path + ": " + name)
+    """Tests that docs/features.md names exist: a name is one of the file before it."""
+    wrong, path = [], None
+    for word in re.findall(r"`([^`\n]+)`", "\n".join(
+            row.rpartition("| ")[2] for row in read("docs/features.md").splitlines())):
+        if word.startswith("tests/"):
+            path = word if os.path.exists(os.path.join(ROOT, word)) else None
+            wrong += [] if path else [word]
+        elif path and not re.search(r"^(?:TEST\(|def )%s\b" % word, read(path), re.MULTILINE):
+            wrong.append("%s: %s" % (path, word))
     return "missing: " + ", ".join(wrong) if wrong else None
 
 

@@ -25,8 +25,9 @@ import replay_wire as wire
 
 PATIENCE = 8.0          # seconds without a byte before a replay has failed
 BATCH = 200             # connections at once
-MAX_CUTS = 1000         # of one capture: all but the megabytes have fewer places
-LONG = 4096             # captures longer than this are not sent byte by byte throughout
+MAX_CUTS = 1000         # of one capture: none but the long ones has more places
+LONG = 4096             # captures longer than this: only the first kilobyte goes byte by byte,
+LONG_CUTS = 48          # and they are cut at a sample of places
 PROBE = (b'POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 59\r\n\r\n'
          b'{"method":"Say.Hello","params":[{"name":"end"}],"id":"end"}')
 PROBE_BODY = re.compile(rb'\{"id":"(end|0)?","result":\{"msg":"Hello end"\},"error":null\}\n')
@@ -357,6 +358,7 @@ def by_bytes(script):
 def cuts(script, limit):
     """Pieces for every place where the whole can be cut in two, or a sample of them."""
     total = sum(len(turn) for turn, _, _ in script.turns)
+    limit = min(limit, LONG_CUTS) if total > LONG else limit
     offsets = list(range(1, total))
     if len(offsets) > limit:
         step = len(offsets) / limit

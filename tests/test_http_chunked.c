@@ -64,6 +64,7 @@ static const struct {
     { "5\r\nhello0\r\n\r\n", CHUNK_BROKEN, "hello", 0 },
     { "5\r\nhello\n0\r\n\r\n", CHUNK_BROKEN, "hello", 0 },
     { "5\r\nhello\r0\r\n\r\n", CHUNK_BROKEN, "hello", 0 },
+    { "5\r\nhello\rX0\r\n\r\n", CHUNK_BROKEN, "hello", 0 },
     { "5\r\nhello\r\n\r\n", CHUNK_BROKEN, "hello", 0 },
     { "5;\r\nhello", CHUNK_BROKEN, "", 0 },
     { "5;a;\r\nhello", CHUNK_BROKEN, "", 0 },

@@ -531,6 +531,24 @@ TEST(http_parse_nearly_known)
     }
 }
 
+/* Headers that came by another way are found alike. */
+TEST(http_index_finds)
+{
+    micro_pair pairs[] = {
+        { micro_s("micro-ID"), micro_s("7") }, { micro_s("Foo"), micro_s("x") },
+        { micro_s("Micro-Id"), micro_s("8") }, { micro_s(""), micro_s("") },
+        { micro_s("Timeout"), micro_s("5") },
+    };
+    micro__http_head head = { .headers = pairs, .nheaders = MICRO_COUNTOF(pairs) };
+    micro__http_index(&head);
+    for (int id = 0; id < MICRO__H_COUNT; id++) {
+        bool there = id == MICRO__H_MICRO_ID || id == MICRO__H_TIMEOUT;
+        CHECK_EQ_INT(head.known[id].ptr != NULL, there);
+    }
+    CHECK_EQ_STR(head.known[MICRO__H_MICRO_ID], "7");
+    CHECK_EQ_STR(head.known[MICRO__H_TIMEOUT], "5");
+}
+
 TEST(http_parse_as_go_writes)
 {
     micro__http_head head;

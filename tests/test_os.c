@@ -198,6 +198,11 @@ TEST(os_signals)
         CHECK(os_readable(fd));
         raise(SIGTERM); /* a second one harms nobody */
         CHECK(os_readable(fd));
+        uint64_t most = UINT64_MAX - 3; /* nor one too many, for which there is no room */
+        CHECK_EQ_INT(write(fd, &most, sizeof most), sizeof most);
+        errno = 12345;
+        raise(SIGTERM);
+        CHECK_EQ_INT(errno, 12345);
         micro__signals_release();
         CHECK(os_disposition(SIGINT) == SIG_DFL && os_disposition(SIGTERM) == SIG_DFL);
         CHECK_EQ_INT(fcntl(fd, F_GETFD), -1);
@@ -309,8 +314,8 @@ TEST(os_addr_resolve)
             CHECK_EQ_TEXT(text, rows[i].text);
         }
     }
-    snprintf(text, sizeof text, "unix:/%0106d",
-             1); /* 107 bytes and a NUL are all there is room for */
+    /* 107 bytes and a NUL are all there is room for */
+    snprintf(text, sizeof text, "unix:/%0106d", 1);
     CHECK_EQ_INT(micro__addr_resolve(&a, micro_s(text)), MICRO_OK);
     char back[128];
     micro__addr_format(&a, back);

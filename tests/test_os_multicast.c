@@ -202,6 +202,30 @@ TEST(mcast_multicast_route_and_ttl)
     }
 }
 
+/* Of several addresses of an interface, the one that is named is the sender's. */
+TEST(mcast_sender)
+{
+    micro__iface all[8];
+    int fd, sent = 0;
+    REQUIRE(mcast_own_network());
+    REQUIRE(system("ip addr add 10.77.0.2/24 dev lo && ip addr add 10.78.0.1/24 dev lo") == 0);
+    REQUIRE(micro__udp_open(false, 5353, 0, &fd) == MICRO_OK);
+    size_t n = micro__ifaces(all, 8);
+    CHECK_EQ_INT(micro__udp_join(fd, false, &all[0]), MICRO_OK);
+    for (size_t i = 0; i < n; i++) {
+        char want[128];
+        if (all[i].v6)
+            continue;
+        snprintf(want, sizeof want, "%s:5353", all[i].text);
+        NOTE("%s", want);
+        CHECK_EQ_INT(micro__udp_multicast(fd, false, &all[i], "hello", 5), MICRO_OK);
+        mcast_check_heard(fd, all[i].index, want);
+        sent++;
+    }
+    CHECK_EQ_INT(sent, 4);
+    micro__fd_close(fd);
+}
+
 /* A port that the system chose is nobody else's, whatever options the other sets. */
 TEST(mcast_udp_own_port)
 {

@@ -132,6 +132,25 @@ TEST(sock_listen_refused)
     CHECK_EQ_INT(sock_open_fds(), before);
 }
 
+/* A port whose last connections the server closed, which linger, can be listened on again. */
+TEST(sock_listen_after_connections)
+{
+    micro__addr bound, again;
+    int listener, client, server;
+    char why[128], byte;
+    REQUIRE(sock_listen_at("127.0.0.1:0", &listener, &bound) == MICRO_OK);
+    REQUIRE(micro__sock_connect(&bound, micro__now_ms() + 5000, &client, why) == MICRO_OK);
+    REQUIRE(micro__fd_wait(listener, MICRO__READ, micro__now_ms() + 5000) == MICRO_OK);
+    REQUIRE(micro__sock_accept(listener, &server, NULL) == MICRO_OK);
+    micro__fd_close(server);
+    CHECK_EQ_INT(micro__fd_wait(client, MICRO__READ, micro__now_ms() + 5000), MICRO_OK);
+    CHECK_EQ_INT(micro__sock_recv(client, &byte, 1), 0);
+    micro__fd_close(client);
+    micro__fd_close(listener);
+    CHECK_EQ_INT(micro__sock_listen(&bound, 8, &listener, &again), MICRO_OK);
+    micro__fd_close(listener);
+}
+
 /* The file of a listener that is gone is replaced; one that is in use, or is no socket, stays. */
 TEST(sock_unix_files)
 {
@@ -380,6 +399,24 @@ TEST(sock_accept_errors)
         CHECK_EQ_INT(fd, -1);
     }
     micro__fd_close(listener);
+}
+
+static int sock_hook_poll_early(struct pollfd *fds, nfds_t n, int timeout)
+{
+    return sock_fails() ? 0 : poll(fds, n, timeout);
+}
+
+/* A system that wakes too early: the deadline counts. */
+TEST(sock_wait_woken_early)
+{
+    int pair[2];
+    REQUIRE(sock_pair(pair));
+    CHECK_EQ_INT(micro__sock_send(pair[0], "x", 1), 1);
+    micro__sys.poll = sock_hook_poll_early;
+    sock_fail(0, 3);
+    CHECK_EQ_INT(micro__fd_wait(pair[1], MICRO__READ, micro__now_ms() + 60000), MICRO_OK);
+    micro__fd_close(pair[0]);
+    micro__fd_close(pair[1]);
 }
 
 static bool sock_pending;

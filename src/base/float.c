@@ -141,6 +141,17 @@ static float_decimal float_shortest(uint64_t c, int q, bool closer)
     return (float_decimal){ digits + up, k };
 }
 
+/* Prices, percentages and the like: three decimals and fifteen digits at most. No other text of so
+ * few digits reads back as the same number, and the division says whether this one does. */
+static bool float_short(double v, float_decimal *d)
+{
+    if (FLT_EVAL_METHOD != 0 || !(v < 1e12))
+        return false;
+    d->digits = (uint64_t)(v * 1e3 + 0.5);
+    d->exp = -3;
+    return (double)d->digits / 1e3 == v;
+}
+
 static float_decimal float_strip(float_decimal d)
 {
     for (; d.digits % 10000 == 0; d.exp += 4)
@@ -188,39 +199,47 @@ static size_t float_write_exp(char *out, const char *digits, int n, int exp)
     return (size_t)(p - out);
 }
 
-/* Takes mantissa and exponent as stored, the bits of a mantissa and the exponent of its lowest. */
-static size_t float_write(char *out, bool minus, uint64_t mantissa, int exponent, int bits, int q)
+static size_t float_write(char *out, float_decimal d)
 {
     char digits[20];
-    char *p = out;
 
-    if (minus)
-        *p++ = '-';
-    if (!mantissa && !exponent) {
-        *p++ = '0';
-        return (size_t)(p - out);
-    }
-    uint64_t c = exponent ? mantissa | UINT64_C(1) << bits : mantissa;
-    float_decimal d = float_shortest(c, exponent ? q + exponent - 1 : q, !mantissa && exponent > 1);
     d = float_strip(d);
     int n = (int)micro__format_u64(digits, d.digits);
     int point = n + d.exp;
     if (point > -6 && point <= 21)
-        p += float_write_plain(p, digits, n, point);
-    else
-        p += float_write_exp(p, digits, n, point - 1);
-    return (size_t)(p - out);
+        return float_write_plain(out, digits, n, point);
+    return float_write_exp(out, digits, n, point - 1);
+}
+
+/* Takes mantissa and exponent as stored (not both 0), how many bits a mantissa has, and the exponent
+ * of its lowest one. */
+static float_decimal float_shortest_of(uint64_t mantissa, int exponent, int bits, int q)
+{
+    if (!exponent)
+        return float_shortest(mantissa, q, false);
+    return float_shortest(mantissa | UINT64_C(1) << bits, q + exponent - 1,
+                          !mantissa && exponent > 1);
 }
 
 MICRO_PRIVATE size_t micro__format_double(char out[32], double v)
 {
     uint64_t bits;
+    float_decimal d;
 
     memcpy(&bits, &v, sizeof bits);
     int exponent = (int)(bits >> 52 & 0x7ff);
+    size_t sign = bits >> 63;
+    out[0] = '-';
     if (exponent == 0x7ff)
         return 0;
-    return float_write(out, bits >> 63, bits & ((UINT64_C(1) << 52) - 1), exponent, 52, -1074);
+    bits &= UINT64_MAX >> 1;
+    if (!bits) {
+        out[sign] = '0';
+        return sign + 1;
+    }
+    if (!float_short(sign ? -v : v, &d))
+        d = float_shortest_of(bits & ((UINT64_C(1) << 52) - 1), exponent, 52, -1074);
+    return sign + float_write(out + sign, d);
 }
 
 MICRO_PRIVATE size_t micro__format_float(char out[32], float v)
@@ -229,9 +248,17 @@ MICRO_PRIVATE size_t micro__format_float(char out[32], float v)
 
     memcpy(&bits, &v, sizeof bits);
     int exponent = (int)(bits >> 23 & 0xff);
+    size_t sign = bits >> 31;
+    out[0] = '-';
     if (exponent == 0xff)
         return 0;
-    return float_write(out, bits >> 31, bits & ((UINT32_C(1) << 23) - 1), exponent, 23, -149);
+    bits &= UINT32_MAX >> 1;
+    if (!bits) {
+        out[sign] = '0';
+        return sign + 1;
+    }
+    float_decimal d = float_shortest_of(bits & ((UINT32_C(1) << 23) - 1), exponent, 23, -149);
+    return sign + float_write(out + sign, d);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

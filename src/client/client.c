@@ -164,13 +164,16 @@ static micro_err client_attempt(micro__call *k)
     micro_err err = client_choose(k);
     if (err == MICRO_OK) {
         client_info(k);
-        micro_block_begin();
+        bool ours = micro__transport_is_http(k->c->transport); /* it gives way by itself */
+        if (!ours)
+            micro_block_begin();
         err = client_dial(k, &link);
         if (err == MICRO_OK) {
             err = micro__call_exchange(k, link, &keep);
             micro__pool_give(k->c->pool, link, k->address, keep);
         }
-        micro_block_end();
+        if (!ours)
+            micro_block_end();
     }
     client_unchoose(k, err);
     return err;

@@ -95,8 +95,10 @@ static micro_err codec_encode_foreign(const micro_codec *c, micro_ctx *ctx, cons
     else
         err = c->encode ? c->encode(c, ctx, type, obj, out) : MICRO_ECODEC;
     if (err != MICRO_OK)
-        return micro__undo(ctx, out, start, codec_explain(c, ctx, err, "encode"));
-    return out->failed ? micro__undo(ctx, out, start, MICRO_OK) : MICRO_OK;
+        codec_explain(c, ctx, err, "encode");
+    if (err != MICRO_OK || out->failed)
+        return micro__undo(ctx, out, start, err);
+    return MICRO_OK;
 }
 
 MICRO_PRIVATE micro_err micro__codec_encode(const micro_codec *c, micro_ctx *ctx,

@@ -69,22 +69,32 @@ static inline void micro__pointer_store(void *slot, const void *p)
     memcpy(slot, &p, sizeof p);
 }
 
-/* ---- where.c: where reading or writing is, for the text of an error ---------------------------*/
+/* ---- where.c: what went wrong and where, for the text of an error ------------------------------
+ * Whoever fails says what; on the way out every level puts its step in front. While all is well
+ * this costs nothing. */
 
 typedef struct micro__where {
-    const struct micro__where *up; /* NULL: the whole message */
-    const micro_field *field;      /* a member; NULL: an element of a list or a map */
-    const micro_str *key;          /* of a map, or a member of a micro_value; NULL: index */
-    size_t index;                  /* MICRO__WHERE_SELF: no step yet */
+    micro_err err;    /* of the first failure; OK: none */
+    const char *what; /* NULL: malformed JSON at byte */
+    size_t byte;
+    size_t at; /* the path is text[at...], filled from its end */
+    char text[160];
 } micro__where;
 
-#define MICRO__WHERE_SELF SIZE_MAX
-
+static inline void micro__where_init(micro__where *w)
+{
+    w->err = MICRO_OK;
+    w->at = sizeof w->text;
+}
+/* These return false. */
+MICRO_PRIVATE bool micro__where_fail(micro__where *w, micro_err err, const char *what);
+MICRO_PRIVATE bool micro__where_field(micro__where *w, const micro_field *f);
+MICRO_PRIVATE bool micro__where_index(micro__where *w, size_t index);
+MICRO_PRIVATE bool micro__where_key(micro__where *w, micro_str key);
 /* Leaves "path: what" in ctx and returns err. */
-MICRO_PRIVATE micro_err micro__where_fail(micro_ctx *ctx, const micro__where *at, micro_err err,
-                                          const char *what);
-/* Takes back what was appended behind len, a failure too, and leaves the error in ctx. err: OK for
- * a failure of the buffer. */
+MICRO_PRIVATE micro_err micro__where_report(const micro__where *w, micro_ctx *ctx);
+/* Takes back what was appended behind len, a failure of the buffer too. err is in ctx already; OK:
+ * it was the buffer that failed, and ctx is told. */
 MICRO_PRIVATE micro_err micro__undo(micro_ctx *ctx, micro_buf *out, size_t len, micro_err err);
 
 /* ---- map.c ------------------------------------------------------------------------------------*/
@@ -161,10 +171,9 @@ static inline const char *micro__json_run(const char *p, const char *end, unsign
 
 typedef struct micro__json_in {
     micro_ctx *ctx;
-    char *start, *end;      /* *end is NUL while reading: no scan needs a limit */
-    const micro__where *at; /* what is being read */
+    char *start, *end; /* *end is NUL while reading: no scan needs a limit */
     unsigned depth;
-    micro_err err; /* of the first failure */
+    micro__where where;
 } micro__json_in;
 
 /* Notes a failure; returns NULL, as everything that reads does when it fails. */
@@ -263,8 +272,8 @@ static inline const uint8_t *micro__proto_varint(const uint8_t *p, const uint8_t
 }
 
 /* The field at p, a group as a whole; the place behind it. NULL: malformed, or *deep. */
-static inline const uint8_t *micro__proto_next(const uint8_t *p, const uint8_t *end,
-                                               unsigned depth, micro__proto_token *t, bool *deep)
+static inline const uint8_t *micro__proto_next(const uint8_t *p, const uint8_t *end, unsigned depth,
+                                               micro__proto_token *t, bool *deep)
 {
     uint64_t key, len;
 
@@ -319,13 +328,11 @@ static inline bool micro__text_valid(const char *p, size_t len)
 typedef struct micro__json_out {
     micro_ctx *ctx;
     micro_buf *buf;
-    const micro__where *at; /* what is being written */
     unsigned flags;
     unsigned depth;
-    micro_err err; /* of the first failure that is not the buffer's */
+    micro__where where; /* of a failure that is not the buffer's */
 } micro__json_out;
 
-MICRO_PRIVATE bool micro__json_cannot(micro__json_out *out, micro_err err, const char *what);
 MICRO_PRIVATE bool micro__json_deeper(micro__json_out *out); /* false: too deep */
 MICRO_PRIVATE bool micro__json_write_double(micro__json_out *out, double v, bool single);
 MICRO_PRIVATE char *micro__value_read(micro__json_in *in, char *p, micro_value *v);

@@ -10,8 +10,7 @@
 
 static char *json_read_message(micro__json_in *in, char *p, const micro_type *type, char *obj);
 
-static MICRO__NOINLINE char *json_read_expected(micro__json_in *in, const char *p,
-                                                const char *what)
+static MICRO__NOINLINE char *json_read_expected(micro__json_in *in, const char *p, const char *what)
 {
     return p >= in->end ? micro__json_syntax(in, p) : micro__json_fail(in, MICRO_EFORMAT, what);
 }
@@ -77,8 +76,8 @@ static char *json_read_int(micro__json_in *in, char *p, const micro_field *f, vo
         q++;
     }
     /* At most 19 digits fit for sure; what is rarer has a way of its own. */
-    if (MICRO__RARE(q == first || q - first > 19 || (*first == '0' && q - first > 1) ||
-                    *q == '.' || (*q | 0x20) == 'e' || mag > (neg ? range->below : range->above)))
+    if (MICRO__RARE(q == first || q - first > 19 || (*first == '0' && q - first > 1) || *q == '.' ||
+                    (*q | 0x20) == 'e' || mag > (neg ? range->below : range->above)))
         return json_read_int_slow(in, p, f, slot);
     mag = neg ? 0 - mag : mag;
     if (f->size == 4)
@@ -103,7 +102,8 @@ static char *json_read_enum(micro__json_in *in, char *p, const micro_field *f, v
     for (size_t i = 0; i < e->len; i++)
         if (micro__str_is(s, e->values[i].name) && micro__enum_store(f, slot, e->values[i].number))
             return p;
-    if (micro__json_integer(s.ptr, s.ptr + s.len, &mag, &neg) && micro__int_store(f, slot, mag, neg))
+    if (micro__json_integer(s.ptr, s.ptr + s.len, &mag, &neg) &&
+        micro__int_store(f, slot, mag, neg))
         return p;
     return micro__json_fail(in, MICRO_EFORMAT, "unknown enum value");
 }
@@ -256,12 +256,9 @@ static char *json_read_element(micro__json_in *in, char *p, const micro_field *f
 static char *json_read_elements(micro__json_in *in, char *p, const micro_field *f, micro__fill *l,
                                 bool limit)
 {
-    const micro__where *up = in->at;
-    micro__where here = { up, NULL, NULL, 0 };
     char *slot = l->ptr;
 
     while (*p != ']' || l->len) {
-        in->at = up;
         if (l->len == l->cap) {
             if (limit)
                 return micro__json_fail(in, MICRO_ETOOBIG, "too many elements");
@@ -269,18 +266,18 @@ static char *json_read_elements(micro__json_in *in, char *p, const micro_field *
                 return json_read_no_memory(in);
             slot = l->ptr + l->len * f->size;
         }
-        here.index = l->len++;
-        in->at = &here;
         p = json_read_element(in, p, f, slot);
-        if (!p)
+        if (MICRO__RARE(!p)) {
+            micro__where_index(&in->where, l->len);
             return NULL;
+        }
+        l->len++;
         slot += f->size;
         p = micro__json_next(p);
         if (*p != ',')
             break;
         p = micro__json_next(p + 1);
     }
-    in->at = up;
     return *p == ']' ? p + 1 : micro__json_syntax(in, p);
 }
 
@@ -337,24 +334,23 @@ static bool json_read_key(micro__json_in *in, micro_str name, const micro_field 
 static char *json_read_entry(micro__json_in *in, char *p, const micro_field *key,
                              const micro_field *value, char *entry)
 {
-    const micro__where *up = in->at;
     micro_str name;
-    micro__where here = { up, NULL, &name, 0 };
 
     if (*p != '"')
         return micro__json_syntax(in, p);
     p = micro__json_string(in, p + 1, &name);
     if (!p)
         return NULL;
-    in->at = &here;
-    if (!json_read_key(in, name, key, entry + key->offset))
+    if (!json_read_key(in, name, key, entry + key->offset)) {
+        micro__where_key(&in->where, name);
         return NULL;
+    }
     p = micro__json_next(p);
     if (*p != ':')
         return micro__json_syntax(in, p);
     p = json_read_member(in, micro__json_next(p + 1), value, entry);
-    if (p)
-        in->at = up;
+    if (!p)
+        micro__where_key(&in->where, name);
     return p;
 }
 
@@ -486,30 +482,32 @@ static char *json_read_unknown(micro__json_in *in, char *p)
 }
 
 /* The members, up to the bracket. */
-static char *json_read_members(micro__json_in *in, char *p, const micro_type *type, char *obj,
-                               micro__where *here)
+static char *json_read_members(micro__json_in *in, char *p, const micro_type *type, char *obj)
 {
     uint32_t row = 0, seen = 0; /* the row expected; rows below seen may have been met */
 
     for (;;) {
-        here->field = NULL;
         p = json_read_name(in, p, type, &row);
-        if (!p)
+        if (MICRO__RARE(!p))
             return NULL;
         if (MICRO__RARE(row == type->nfields)) {
             p = json_read_unknown(in, p);
+            if (!p)
+                return NULL;
             row = seen;
         } else {
-            const micro_field *f = here->field = micro__type_field(type, row);
+            const micro_field *f = micro__type_field(type, row);
             if (MICRO__RARE(row < seen)) /* of a member that comes twice the last one counts */
                 micro__field_zero(f, obj);
             else
                 seen = row + 1;
             row++;
             p = json_read_member(in, p, f, obj);
+            if (MICRO__RARE(!p)) {
+                micro__where_field(&in->where, f);
+                return NULL;
+            }
         }
-        if (!p)
-            return NULL;
         p = micro__json_next(p);
         if (*p != ',')
             break;
@@ -532,8 +530,6 @@ static char *json_read_special(micro__json_in *in, char *p, const micro_type *ty
 
 static char *json_read_message(micro__json_in *in, char *p, const micro_type *type, char *obj)
 {
-    micro__where here = { in->at, NULL, NULL, MICRO__WHERE_SELF };
-
     if (MICRO__RARE(type->flags & (MICRO__TYPE_ANY | MICRO__TYPE_RAW)))
         return json_read_special(in, p, type, obj);
     if (MICRO__RARE(*p != '{'))
@@ -541,10 +537,8 @@ static char *json_read_message(micro__json_in *in, char *p, const micro_type *ty
     p = micro__json_enter(in, p + 1);
     if (!p)
         return NULL;
-    in->at = &here;
-    p = *p == '}' ? p + 1 : json_read_members(in, p, type, obj, &here);
+    p = *p == '}' ? p + 1 : json_read_members(in, p, type, obj);
     in->depth--;
-    in->at = here.up;
     return p;
 }
 
@@ -566,7 +560,7 @@ static char *json_read_all(micro__json_in *in, const micro_type *type, void *obj
 MICRO_PRIVATE micro_err micro__json_read(micro_ctx *ctx, const micro_type *type, char *text,
                                          size_t len, unsigned flags, void *obj)
 {
-    micro__json_in in = { ctx, text, text + len, NULL, 0, MICRO_OK };
+    micro__json_in in;
 
     (void)flags; /* both forms are read whatever the flags are */
     micro__type_zero(type, obj);
@@ -574,12 +568,19 @@ MICRO_PRIVATE micro_err micro__json_read(micro_ctx *ctx, const micro_type *type,
         *(micro_bytes *)obj = (micro_bytes){ (const uint8_t *)text, len };
         return MICRO_OK;
     }
+    in.ctx = ctx;
+    in.start = text;
+    in.end = text + len;
+    in.depth = 0;
+    micro__where_init(&in.where);
     char behind = text[len]; /* perhaps the first byte of somebody else's text */
     text[len] = 0;
-    if (!json_read_all(&in, type, obj))
-        micro__type_zero(type, obj);
+    bool ok = json_read_all(&in, type, obj) != NULL;
     text[len] = behind;
-    return in.err;
+    if (ok)
+        return MICRO_OK;
+    micro__type_zero(type, obj);
+    return micro__where_report(&in.where, ctx);
 }
 
 MICRO_API micro_err micro_json_read(micro_ctx *ctx, const micro_type *type, micro_str text,

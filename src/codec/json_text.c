@@ -18,19 +18,14 @@ MICRO_PRIVATE_DEF const uint8_t micro__json_class[256] = {
 
 MICRO_PRIVATE char *micro__json_fail(micro__json_in *in, micro_err err, const char *what)
 {
-    if (in->err == MICRO_OK)
-        in->err = micro__where_fail(in->ctx, in->at, err, what);
+    micro__where_fail(&in->where, err, what);
     return NULL;
 }
 
 MICRO_PRIVATE char *micro__json_syntax(micro__json_in *in, const char *p)
 {
-    char what[60];
-
-    if (p >= in->end)
-        return micro__json_fail(in, MICRO_EFORMAT, "JSON ends too soon");
-    snprintf(what, sizeof what, "malformed JSON at byte %lu", (unsigned long)(p - in->start));
-    return micro__json_fail(in, MICRO_EFORMAT, what);
+    in->where.byte = (size_t)(p - in->start);
+    return micro__json_fail(in, MICRO_EFORMAT, p < in->end ? NULL : "JSON ends too soon");
 }
 
 MICRO_PRIVATE char *micro__json_enter(micro__json_in *in, char *p)

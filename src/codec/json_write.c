@@ -9,17 +9,10 @@
 
 static bool json_write_message(micro__json_out *out, const micro_type *type, const char *obj);
 
-MICRO_PRIVATE bool micro__json_cannot(micro__json_out *out, micro_err err, const char *what)
-{
-    if (out->err == MICRO_OK)
-        out->err = micro__where_fail(out->ctx, out->at, err, what);
-    return false;
-}
-
 MICRO_PRIVATE bool micro__json_deeper(micro__json_out *out)
 {
     if (out->depth >= MICRO_MAX_DEPTH)
-        return micro__json_cannot(out, MICRO_ETOOBIG, "nested too deeply");
+        return micro__where_fail(&out->where, MICRO_ETOOBIG, "nested too deeply");
     out->depth++;
     return true;
 }
@@ -164,7 +157,7 @@ MICRO_PRIVATE bool micro__json_write_double(micro__json_out *out, double v, bool
 
     if (MICRO__RARE(!isfinite(v))) {
         if (!(out->flags & MICRO_JSON_CANONICAL))
-            return micro__json_cannot(out, MICRO_EINVAL, "JSON has no such number");
+            return micro__where_fail(&out->where, MICRO_EINVAL, "JSON has no such number");
         micro__buf_text(out->buf, isnan(v) ? "\"NaN\"" : v > 0 ? "\"Infinity\"" : "\"-Infinity\"");
         return true;
     }
@@ -222,7 +215,7 @@ static bool json_write_text(micro__json_out *out, const micro_field *f, const vo
     else if (memchr(slot, 0, f->cap))
         s.len = strlen(s.ptr);
     if (s.len && !s.ptr)
-        return micro__json_cannot(out, MICRO_EINVAL, "text without bytes");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "text without bytes");
     if (f->kind != MICRO_KIND_bytes) {
         micro__json_quote(out->buf, s);
         return true;
@@ -274,19 +267,14 @@ static bool json_write_slot(micro__json_out *out, const micro_field *f, const ch
 
 static bool json_write_list(micro__json_out *out, const micro_field *f, const char *slot, size_t n)
 {
-    const micro__where *up = out->at;
-    micro__where here = { up, NULL, NULL, 0 };
-
-    out->at = &here;
     micro__buf_byte(out->buf, '[');
-    for (; here.index < n && !out->buf->failed; here.index++) {
-        if (here.index)
+    for (size_t i = 0; i < n && !out->buf->failed; i++) {
+        if (i)
             micro__buf_byte(out->buf, ',');
-        if (!json_write_slot(out, f, slot + here.index * f->size))
-            return false;
+        if (!json_write_slot(out, f, slot + i * f->size))
+            return micro__where_index(&out->where, i);
     }
     micro__buf_byte(out->buf, ']');
-    out->at = up;
     return true;
 }
 
@@ -298,7 +286,7 @@ static bool json_write_key(micro__json_out *out, const micro_field *f, const cha
     if (f->kind == MICRO_KIND_string || f->kind == MICRO_KIND_chars)
         return json_write_slot(out, f, slot);
     if (f->kind == MICRO_KIND_double || f->kind == MICRO_KIND_float || f->kind >= MICRO_KIND_bytes)
-        return micro__json_cannot(out, MICRO_EINVAL, "no type for the key of a map");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "no type for the key of a map");
     uint64_t v = micro__int_load(f, slot, &neg);
     if (f->kind == MICRO_KIND_bool) {
         micro__buf_text(out->buf, v ? "\"true\"" : "\"false\"");
@@ -319,24 +307,20 @@ static bool json_write_entries(micro__json_out *out, const micro_field *f, const
 {
     const micro_type *type = (const micro_type *)f->sub;
     const micro_field *key = micro__type_tagged(type, 1), *value = micro__type_tagged(type, 2);
-    const micro__where *up = out->at;
-    micro__where here = { up, NULL, NULL, 0 };
 
-    out->at = &here;
     micro__buf_byte(out->buf, '{');
     for (size_t i = 0; i < n && !out->buf->failed; i++) {
-        here.index = order ? order[i] : i;
-        const char *entry = list + here.index * f->size;
+        size_t index = order ? order[i] : i;
+        const char *entry = list + index * f->size;
         if (i)
             micro__buf_byte(out->buf, ',');
         if (!json_write_key(out, key, entry + key->offset))
-            return false;
+            return micro__where_index(&out->where, index);
         micro__buf_byte(out->buf, ':');
         if (!json_write_value(out, value, entry))
-            return false;
+            return micro__where_index(&out->where, index);
     }
     micro__buf_byte(out->buf, '}');
-    out->at = up;
     return true;
 }
 
@@ -351,10 +335,10 @@ static bool json_write_map(micro__json_out *out, const micro_field *f, const cha
     uint32_t *order;
 
     if (!key || !micro__type_tagged(type, 2))
-        return micro__json_cannot(out, MICRO_EINVAL, "map entry without key or value");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "map entry without key or value");
     if (!micro__map_order(arena, list, n, f->size, key, !(out->flags & MICRO_JSON_CANONICAL),
                           &order))
-        return micro__json_cannot(out, MICRO_ENOMEM, "out of memory");
+        return micro__where_fail(&out->where, MICRO_ENOMEM, "out of memory");
     bool ok = json_write_entries(out, f, list, n, order);
     if (ok && order) {
         micro__arena_rewind(arena, mark);
@@ -374,7 +358,7 @@ static bool json_write_value(micro__json_out *out, const micro_field *f, const c
     if (f->label < MICRO_MANY)
         return json_write_slot(out, f, obj + f->offset);
     if (!micro__field_values(f, obj, &slot, &n))
-        return micro__json_cannot(out, MICRO_EINVAL, "list without elements, or too long");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "list without elements, or too long");
     if (!slot) {
         micro__buf_add(out->buf, "null", 4);
         return true;
@@ -411,20 +395,21 @@ static bool json_write_member(micro__json_out *out, const micro_field *f, const 
     return true;
 }
 
-static bool json_write_members(micro__json_out *out, const micro_type *type, const char *obj,
-                               micro__where *here)
+static bool json_write_members(micro__json_out *out, const micro_type *type, const char *obj)
 {
     size_t first = out->buf->len;
 
     for (uint32_t i = 0; i < type->nfields; i++) {
-        const micro_field *f = here->field = micro__type_field(type, i);
-        bool set = micro__field_set(f, obj);
+        const micro_field *f = micro__type_field(type, i);
+        bool set = micro__field_set(f, obj), ok = true;
         if (MICRO__RARE(f->label == MICRO_WHICH && !set && !micro__field_which_ok(type, f, obj)))
-            return micro__json_cannot(out, MICRO_EINVAL, "which_ names no member");
+            ok = micro__where_fail(&out->where, MICRO_EINVAL, "which_ names no member");
         if (!set && f->flags & MICRO_KEEP_ZERO)
             set = f->label != MICRO_HAS && f->label != MICRO_WHICH;
-        if (set && !json_write_member(out, f, obj, first))
-            return false;
+        if (ok && set)
+            ok = json_write_member(out, f, obj, first);
+        if (MICRO__RARE(!ok))
+            return micro__where_field(&out->where, f);
     }
     return true;
 }
@@ -439,27 +424,23 @@ static bool json_write_raw(micro__json_out *out, const micro_bytes *raw)
     }
     const char *end = text ? micro__json_skip(text, text + raw->len) : NULL;
     if (!end || micro__json_blank(end, text + raw->len) != text + raw->len)
-        return micro__json_cannot(out, MICRO_EINVAL, "these bytes are no JSON");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "these bytes are no JSON");
     micro__buf_add(out->buf, text, raw->len);
     return true;
 }
 
 static bool json_write_message(micro__json_out *out, const micro_type *type, const char *obj)
 {
-    micro__where here = { out->at, NULL, NULL, MICRO__WHERE_SELF };
-
     if (MICRO__RARE(type->flags & MICRO__TYPE_ANY))
         return micro__value_write(out, (const micro_value *)(const void *)obj);
     if (MICRO__RARE(type->flags & MICRO__TYPE_RAW))
         return json_write_raw(out, (const micro_bytes *)(const void *)obj);
     if (!micro__json_deeper(out))
         return false;
-    out->at = &here;
     micro__buf_byte(out->buf, '{');
-    if (!json_write_members(out, type, obj, &here))
+    if (!json_write_members(out, type, obj))
         return false;
     micro__buf_byte(out->buf, '}');
-    out->at = here.up;
     out->depth--;
     return true;
 }
@@ -472,7 +453,7 @@ static bool json_write_pretty(micro__json_out *out, const micro_type *type, cons
     bool ok = json_write_message(out, type, obj);
     out->buf = to;
     if (ok && compact.failed)
-        ok = micro__json_cannot(out, MICRO_ENOMEM, "out of memory");
+        ok = micro__where_fail(&out->where, MICRO_ENOMEM, "out of memory");
     if (ok)
         micro__json_indent(to, micro__str(compact.ptr, compact.len), "  ");
     micro__buf_free(&compact);
@@ -482,19 +463,26 @@ static bool json_write_pretty(micro__json_out *out, const micro_type *type, cons
 MICRO_PRIVATE micro_err micro__json_write(micro_ctx *ctx, const micro_type *type, const void *obj,
                                           unsigned flags, micro_buf *out)
 {
-    micro__json_out w = { ctx, out, NULL, flags, 0, MICRO_OK };
+    micro__json_out w;
     size_t start = out->len;
 
     if (out->failed)
         return micro__ctx_local(ctx, MICRO_ENOMEM, "buffer without room");
+    w.ctx = ctx;
+    w.buf = out;
+    w.flags = flags;
+    w.depth = 0;
+    micro__where_init(&w.where);
     if (type->flags & MICRO__TYPE_RAW)
         micro__buf_add(out, ((const micro_bytes *)obj)->ptr, ((const micro_bytes *)obj)->len);
     else if (flags & MICRO_JSON_PRETTY)
         json_write_pretty(&w, type, (const char *)obj);
     else
         json_write_message(&w, type, (const char *)obj);
-    if (MICRO__RARE(w.err != MICRO_OK || out->failed))
-        return micro__undo(ctx, out, start, out->failed ? MICRO_OK : w.err);
+    if (MICRO__RARE(out->failed))
+        return micro__undo(ctx, out, start, MICRO_OK);
+    if (MICRO__RARE(w.where.err != MICRO_OK))
+        return micro__undo(ctx, out, start, micro__where_report(&w.where, ctx));
     return MICRO_OK;
 }
 

@@ -126,8 +126,14 @@ static const char *jsonrpc_error(jsonrpc_in *in, const char *p, micro__envelope 
     return p;
 }
 
-enum jsonrpc_name { JSONRPC_OTHER, JSONRPC_METHOD, JSONRPC_PARAMS, JSONRPC_RESULT, JSONRPC_ERROR,
-                    JSONRPC_ID };
+enum jsonrpc_name {
+    JSONRPC_OTHER,
+    JSONRPC_METHOD,
+    JSONRPC_PARAMS,
+    JSONRPC_RESULT,
+    JSONRPC_ERROR,
+    JSONRPC_ID
+};
 
 /* Names in any letter case, as in Go. */
 static enum jsonrpc_name jsonrpc_name_of(micro_str name, bool escaped)

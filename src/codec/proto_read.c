@@ -4,23 +4,14 @@
 
 typedef struct proto_in {
     micro_ctx *ctx;
-    const micro__where *at; /* what is being read */
     unsigned depth;
     bool copy; /* bytes do not stay where they are */
     bool maps; /* there is one */
-    micro_err err;
+    micro__where where;
 } proto_in;
 
 static bool proto_read_message(proto_in *in, const uint8_t *p, const uint8_t *end,
                                const micro_type *type, char *obj);
-
-/* Notes the first failure; false. */
-static MICRO__NOINLINE bool proto_read_fail(proto_in *in, micro_err err, const char *what)
-{
-    if (in->err == MICRO_OK)
-        in->err = micro__where_fail(in->ctx, in->at, err, what);
-    return false;
-}
 
 /* ---- tokens -----------------------------------------------------------------------------------*/
 
@@ -147,48 +138,50 @@ static bool proto_read_varint(const micro_field *f, uint64_t v, void *slot)
     }
 }
 
-static bool proto_read_string(proto_in *in, const micro__proto_token *t, micro_str *slot)
+static MICRO__NOINLINE bool proto_read_string(proto_in *in, const micro__proto_token *t,
+                                              micro_str *slot)
 {
     const char *text = (const char *)t->ptr;
 
     if (MICRO__RARE(!micro__text_valid(text, t->len)))
-        return proto_read_fail(in, MICRO_EFORMAT, "invalid UTF-8");
+        return micro__where_fail(&in->where, MICRO_EFORMAT, "invalid UTF-8");
     char *copy = (char *)micro__arena_take(&in->ctx->arena, t->len + 1);
     if (MICRO__RARE(!copy))
-        return proto_read_fail(in, MICRO_ENOMEM, "out of memory");
+        return micro__where_fail(&in->where, MICRO_ENOMEM, "out of memory");
     memcpy(copy, text, t->len);
     copy[t->len] = 0;
     *slot = micro__str(copy, t->len);
     return true;
 }
 
-static bool proto_read_chars(proto_in *in, const micro__proto_token *t, const micro_field *f,
-                             char *slot)
+static MICRO__NOINLINE bool proto_read_chars(proto_in *in, const micro__proto_token *t,
+                                             const micro_field *f, char *slot)
 {
     if (t->len >= f->cap)
-        return proto_read_fail(in, MICRO_ETOOBIG, "text too long");
+        return micro__where_fail(&in->where, MICRO_ETOOBIG, "text too long");
     if (!micro__utf8_valid((const char *)t->ptr, t->len))
-        return proto_read_fail(in, MICRO_EFORMAT, "invalid UTF-8");
+        return micro__where_fail(&in->where, MICRO_EFORMAT, "invalid UTF-8");
     if (t->len && memchr(t->ptr, 0, t->len))
-        return proto_read_fail(in, MICRO_EFORMAT, "text without NUL expected");
+        return micro__where_fail(&in->where, MICRO_EFORMAT, "text without NUL expected");
     memset(slot, 0, f->cap);
     memcpy(slot, t->ptr, t->len);
     return true;
 }
 
-static bool proto_read_bytes(proto_in *in, const micro__proto_token *t, micro_bytes *slot)
+static MICRO__NOINLINE bool proto_read_bytes(proto_in *in, const micro__proto_token *t,
+                                             micro_bytes *slot)
 {
     slot->ptr = t->ptr;
     slot->len = t->len;
     if (in->copy)
         slot->ptr =
             (const uint8_t *)micro__arena_text(&in->ctx->arena, (const char *)t->ptr, t->len);
-    return slot->ptr || proto_read_fail(in, MICRO_ENOMEM, "out of memory");
+    return slot->ptr || micro__where_fail(&in->where, MICRO_ENOMEM, "out of memory");
 }
 
 /* A message behind a pointer: merged into the one that is there. */
-static bool proto_read_pointer(proto_in *in, const micro__proto_token *t, const micro_field *f,
-                               void *slot)
+static MICRO__NOINLINE bool proto_read_pointer(proto_in *in, const micro__proto_token *t,
+                                               const micro_field *f, void *slot)
 {
     const micro_type *type = (const micro_type *)f->sub;
     char *obj = (char *)micro__pointer_load(slot);
@@ -196,7 +189,7 @@ static bool proto_read_pointer(proto_in *in, const micro__proto_token *t, const 
     if (!obj) {
         obj = (char *)micro__arena_take(&in->ctx->arena, type->size);
         if (!obj)
-            return proto_read_fail(in, MICRO_ENOMEM, "out of memory");
+            return micro__where_fail(&in->where, MICRO_ENOMEM, "out of memory");
         micro__type_zero(type, obj);
         micro__pointer_store(slot, obj);
     }
@@ -227,7 +220,7 @@ static bool proto_read_slot(proto_in *in, const micro__proto_token *t, const mic
         return true;
     }
     return proto_read_varint(f, t->value, slot) ||
-           proto_read_fail(in, MICRO_EFORMAT, "number out of range");
+           micro__where_fail(&in->where, MICRO_EFORMAT, "number out of range");
 }
 
 /* ---- lists ------------------------------------------------------------------------------------*/
@@ -257,9 +250,9 @@ static bool proto_read_packed(proto_in *in, const micro__proto_token *t, const m
         if (wire == MICRO__PROTO_VARINT) {
             p = micro__proto_varint(p, end, &v);
             if (!p)
-                return proto_read_fail(in, MICRO_EFORMAT, "malformed number");
+                return micro__where_fail(&in->where, MICRO_EFORMAT, "malformed number");
             if (!proto_read_varint(f, v, slot))
-                return proto_read_fail(in, MICRO_EFORMAT, "number out of range");
+                return micro__where_fail(&in->where, MICRO_EFORMAT, "number out of range");
         } else {
             size_t size = wire == MICRO__PROTO_64 ? 8 : 4;
             proto_read_fixed(p, size, slot);
@@ -281,14 +274,13 @@ static bool proto_read_repeated(proto_in *in, const micro__proto_token *t, const
     if (!fixed)
         l = micro__list_load(slot);
     if (packed && !proto_read_count(t, micro__proto_wire[f->kind], &n))
-        return proto_read_fail(in, MICRO_EFORMAT, "malformed list");
+        return micro__where_fail(&in->where, MICRO_EFORMAT, "malformed list");
     if (n > l.cap - l.len) {
         if (fixed)
-            return proto_read_fail(in, MICRO_ETOOBIG, "too many elements");
+            return micro__where_fail(&in->where, MICRO_ETOOBIG, "too many elements");
         if (!micro__list_room(&in->ctx->arena, &l, n, f->size))
-            return proto_read_fail(in, MICRO_ENOMEM, "out of memory");
+            return micro__where_fail(&in->where, MICRO_ENOMEM, "out of memory");
     }
-    micro__where here = { in->at, NULL, NULL, l.len };
     slot = l.ptr + l.len * f->size;
     if (packed) {
         ok = proto_read_packed(in, t, f, slot);
@@ -297,9 +289,7 @@ static bool proto_read_repeated(proto_in *in, const micro__proto_token *t, const
             memset(slot, 0, f->size);
             micro__field_fill(f, slot);
         }
-        in->at = &here;
-        ok = proto_read_slot(in, t, f, slot);
-        in->at = here.up;
+        ok = proto_read_slot(in, t, f, slot) || micro__where_index(&in->where, l.len);
     }
     l.len += n;
     if (fixed)
@@ -311,8 +301,8 @@ static bool proto_read_repeated(proto_in *in, const micro__proto_token *t, const
 
 /* ---- messages ---------------------------------------------------------------------------------*/
 
-static bool proto_read_field(proto_in *in, const micro__proto_token *t, const micro_field *f,
-                             char *obj)
+static MICRO__NOINLINE bool proto_read_field(proto_in *in, const micro__proto_token *t,
+                                             const micro_field *f, char *obj)
 {
     char *slot = obj + f->offset, *aux = obj + f->aux;
 
@@ -376,13 +366,12 @@ static bool proto_read_special(proto_in *in, const uint8_t *p, const uint8_t *en
 
     if (type->flags & MICRO__TYPE_RAW)
         return proto_read_bytes(in, &t, (micro_bytes *)(void *)obj);
-    return proto_read_fail(in, MICRO_EINVAL, "micro_value has no protobuf form");
+    return micro__where_fail(&in->where, MICRO_EINVAL, "micro_value has no protobuf form");
 }
 
 static bool proto_read_message(proto_in *in, const uint8_t *p, const uint8_t *end,
                                const micro_type *type, char *obj)
 {
-    micro__where here = { in->at, NULL, NULL, MICRO__WHERE_SELF };
     micro__proto_token t = { 0, 0, NULL, 0 };
     uint32_t row = 0;
     bool deep = false;
@@ -390,23 +379,20 @@ static bool proto_read_message(proto_in *in, const uint8_t *p, const uint8_t *en
     if (MICRO__RARE(type->flags & (MICRO__TYPE_RAW | MICRO__TYPE_ANY)))
         return proto_read_special(in, p, end, type, obj);
     if (in->depth >= MICRO_MAX_DEPTH)
-        return proto_read_fail(in, MICRO_ETOOBIG, "nested too deeply");
+        return micro__where_fail(&in->where, MICRO_ETOOBIG, "nested too deeply");
     in->depth++;
-    in->at = &here;
     while (p < end) {
-        here.field = NULL;
         p = micro__proto_next(p, end, in->depth, &t, &deep);
         if (MICRO__RARE(!p))
-            return proto_read_fail(in, deep ? MICRO_ETOOBIG : MICRO_EFORMAT,
-                                   deep ? "nested too deeply" : "malformed protobuf");
-        const micro_field *f = here.field = proto_read_find(type, t.key >> 3, &row);
+            return micro__where_fail(&in->where, deep ? MICRO_ETOOBIG : MICRO_EFORMAT,
+                                     deep ? "nested too deeply" : "malformed protobuf");
+        const micro_field *f = proto_read_find(type, t.key >> 3, &row);
         if (!f || MICRO__RARE(!proto_read_fits(f, t.key & 7)))
             continue;
         if (f->label == MICRO_PLAIN ? !proto_read_slot(in, &t, f, obj + f->offset)
                                     : !proto_read_field(in, &t, f, obj))
-            return false;
+            return micro__where_field(&in->where, f);
     }
-    in->at = here.up;
     in->depth--;
     return true;
 }
@@ -430,7 +416,7 @@ static bool proto_read_settle(proto_in *in, const micro_type *type, char *obj)
         if (f->label == MICRO_ENTRIES) {
             const micro_field *key = micro__type_tagged(sub, 1);
             if (key && !micro__map_dedupe(&in->ctx->arena, l.ptr, &l.len, f->size, key))
-                return proto_read_fail(in, MICRO_ENOMEM, "out of memory");
+                return micro__where_fail(&in->where, MICRO_ENOMEM, "out of memory");
             micro__list_store(obj + f->offset, &l);
         }
         for (size_t k = 0; k < l.len; k++) {
@@ -444,36 +430,40 @@ static bool proto_read_settle(proto_in *in, const micro_type *type, char *obj)
     return true;
 }
 
-static micro_err proto_read_all(proto_in *in, const micro_type *type, const uint8_t *data,
-                                size_t len, void *obj)
+static micro_err proto_read_all(micro_ctx *ctx, const micro_type *type, const uint8_t *data,
+                                size_t len, bool copy, void *obj)
 {
+    proto_in in;
+
+    in.ctx = ctx;
+    in.depth = 0;
+    in.copy = copy;
+    in.maps = false;
+    micro__where_init(&in.where);
     micro__type_zero(type, obj);
     if (!data) /* no bytes at all */
         data = (const uint8_t *)"";
-    bool ok = proto_read_message(in, data, data + len, type, (char *)obj);
-    if (ok && in->maps)
-        ok = proto_read_settle(in, type, (char *)obj);
-    if (!ok)
-        micro__type_zero(type, obj);
-    return in->err;
+    bool ok = proto_read_message(&in, data, data + len, type, (char *)obj);
+    if (ok && in.maps)
+        ok = proto_read_settle(&in, type, (char *)obj);
+    if (ok)
+        return MICRO_OK;
+    micro__type_zero(type, obj);
+    return micro__where_report(&in.where, ctx);
 }
 
 MICRO_PRIVATE micro_err micro__proto_read(micro_ctx *ctx, const micro_type *type,
                                           const uint8_t *data, size_t len, void *obj)
 {
-    proto_in in = { ctx, NULL, 0, false, false, MICRO_OK };
-
-    return proto_read_all(&in, type, data, len, obj);
+    return proto_read_all(ctx, type, data, len, false, obj);
 }
 
 MICRO_API micro_err micro_proto_read(micro_ctx *ctx, const micro_type *type, micro_bytes data,
                                      void *obj)
 {
-    proto_in in = { ctx, NULL, 0, true, false, MICRO_OK };
-
     if (!ctx)
         return MICRO_ENOMEM;
     if (!type || !obj || (!data.ptr && data.len))
         return micro__ctx_local(ctx, MICRO_EINVAL, "micro_proto_read without a type or an object");
-    return proto_read_all(&in, type, data.ptr, data.len, obj);
+    return proto_read_all(ctx, type, data.ptr, data.len, true, obj);
 }

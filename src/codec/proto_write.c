@@ -3,22 +3,13 @@
 #include "inner.h"
 
 typedef struct proto_out {
-    micro_ctx *ctx;
     micro_buf *buf;
-    const micro__where *at; /* what is being written */
     unsigned depth;
-    micro_err err; /* of the first failure that is not the buffer's */
+    micro__where where; /* of a failure that is not the buffer's */
 } proto_out;
 
 static bool proto_write_message(proto_out *out, const micro_type *type, const char *obj,
                                 bool entry);
-
-static bool proto_write_fail(proto_out *out, micro_err err, const char *what)
-{
-    if (out->err == MICRO_OK)
-        out->err = micro__where_fail(out->ctx, out->at, err, what);
-    return false;
-}
 
 /* ---- pieces -----------------------------------------------------------------------------------*/
 
@@ -138,37 +129,48 @@ static char *proto_write_number(char *to, unsigned wire, uint64_t bits)
     return proto_write_little(to, bits, wire == MICRO__PROTO_64 ? 8 : 4);
 }
 
-static bool proto_write_text(proto_out *out, const micro_field *f, micro_str s)
+static size_t proto_write_chars_len(const micro_field *f, const char *slot)
 {
-    char scratch[PROTO_WRITE_SMALL], *start, *end;
+    const char *nul = (const char *)memchr(slot, 0, f->cap);
 
-    if (s.len && !s.ptr)
-        return proto_write_fail(out, MICRO_EINVAL, "text without bytes");
-    if (f->kind != MICRO_KIND_bytes && MICRO__RARE(!micro__text_valid(s.ptr, s.len)))
-        return proto_write_fail(out, MICRO_EINVAL, "invalid UTF-8");
-    start = proto_write_begin(out->buf, scratch);
-    end = proto_write_key(start, f, MICRO__PROTO_BYTES);
-    proto_write_end(out->buf, scratch, start, proto_write_digits(end, s.len));
-    micro__buf_add(out->buf, s.ptr, s.len);
+    return nul ? (size_t)(nul - slot) : f->cap;
+}
+
+/* Pointer and length are loaded one by one: both at once would have to wait for the two stores that
+ * have often only just put them there. */
+static MICRO__NOINLINE bool proto_write_text(proto_out *out, const micro_field *f, const void *slot,
+                                             bool keep)
+{
+    bool chars = f->kind == MICRO_KIND_chars, bytes = f->kind == MICRO_KIND_bytes;
+    const char *ptr = chars ? (const char *)slot : (const char *)micro__pointer_load(slot);
+    size_t len = chars ? proto_write_chars_len(f, ptr)
+                       : *(const size_t *)(const void *)((const char *)slot + sizeof ptr);
+    micro_buf *b = out->buf;
+    size_t room = b->cap - b->len;
+
+    if (!len && !keep)
+        return true;
+    if (len && !ptr)
+        return micro__where_fail(&out->where, MICRO_EINVAL, "text without bytes");
+    if (!bytes && MICRO__RARE(!micro__text_valid(ptr, len)))
+        return micro__where_fail(&out->where, MICRO_EINVAL, "invalid UTF-8");
+    if (room >= PROTO_WRITE_SMALL && room - PROTO_WRITE_SMALL >= len) { /* all fits at once */
+        char *start = b->ptr + b->len, *to = proto_write_key(start, f, MICRO__PROTO_BYTES);
+        to = proto_write_digits(to, len);
+        if (len)
+            memcpy(to, ptr, len);
+        b->len += (size_t)(to - start) + len;
+        return true;
+    }
+    micro__proto_put_varint(b, (uint64_t)f->tag << 3 | MICRO__PROTO_BYTES);
+    micro__proto_put_varint(b, len);
+    micro__buf_add(b, ptr, len);
     return true;
 }
 
-static micro_str proto_write_bytes_of(const micro_field *f, const void *slot)
-{
-    micro_str s = { (const char *)slot, f->cap };
-
-    if (f->kind == MICRO_KIND_string)
-        s = *(const micro_str *)slot;
-    else if (f->kind == MICRO_KIND_bytes)
-        s = micro__str((const char *)((const micro_bytes *)slot)->ptr,
-                       ((const micro_bytes *)slot)->len);
-    else if (memchr(slot, 0, f->cap))
-        s.len = strlen(s.ptr);
-    return s;
-}
-
 /* keep: an empty message is written too. */
-static bool proto_write_sub(proto_out *out, const micro_field *f, const char *slot, bool keep)
+static MICRO__NOINLINE bool proto_write_sub(proto_out *out, const micro_field *f, const char *slot,
+                                            bool keep)
 {
     size_t start = out->buf->len;
 
@@ -177,8 +179,8 @@ static bool proto_write_sub(proto_out *out, const micro_field *f, const char *sl
     if (!slot && f->label == MICRO_PLAIN)
         return true;
     size_t body = proto_write_open(out->buf, f);
-    if (slot && !proto_write_message(out, (const micro_type *)f->sub, slot,
-                                     f->label == MICRO_ENTRIES))
+    if (slot &&
+        !proto_write_message(out, (const micro_type *)f->sub, slot, f->label == MICRO_ENTRIES))
         return false;
     if (out->buf->len == body && !keep && f->kind == MICRO_KIND_message && !out->buf->failed)
         out->buf->len = start;
@@ -187,18 +189,12 @@ static bool proto_write_sub(proto_out *out, const micro_field *f, const char *sl
     return true;
 }
 
-/* A value with its key; unless keep is set, not if it is zero. */
-static bool proto_write_slot(proto_out *out, const micro_field *f, const char *slot, bool keep)
+static MICRO__NOINLINE bool proto_write_keyed(proto_out *out, const micro_field *f,
+                                              const void *slot, bool keep)
 {
     unsigned wire = micro__proto_wire[f->kind];
-
-    if (f->kind == MICRO_KIND_message || f->kind == MICRO_KIND_pointer)
-        return proto_write_sub(out, f, slot, keep);
-    if (wire == MICRO__PROTO_BYTES) {
-        micro_str s = proto_write_bytes_of(f, slot);
-        return (!s.len && !keep) || proto_write_text(out, f, s);
-    }
     uint64_t bits = proto_write_bits(f, slot);
+
     if (bits || keep) {
         char scratch[PROTO_WRITE_SMALL], *start = proto_write_begin(out->buf, scratch);
         char *end = proto_write_key(start, f, wire);
@@ -207,27 +203,38 @@ static bool proto_write_slot(proto_out *out, const micro_field *f, const char *s
     return true;
 }
 
+/* A value with its key; unless keep is set, not if it is zero. */
+static bool proto_write_slot(proto_out *out, const micro_field *f, const char *slot, bool keep)
+{
+    switch (f->kind) {
+    case MICRO_KIND_message:
+    case MICRO_KIND_pointer:
+        return proto_write_sub(out, f, slot, keep);
+    case MICRO_KIND_string:
+    case MICRO_KIND_bytes:
+    case MICRO_KIND_chars:
+        return proto_write_text(out, f, slot, keep);
+    default:
+        return proto_write_keyed(out, f, slot, keep);
+    }
+}
+
 static bool proto_write_each(proto_out *out, const micro_field *f, const char *slot, size_t n)
 {
-    const micro__where *up = out->at;
-    micro__where here = { up, NULL, NULL, 0 };
-
-    out->at = &here;
-    for (; here.index < n && !out->buf->failed; here.index++)
-        if (!proto_write_slot(out, f, slot + here.index * f->size, true))
-            return false;
-    out->at = up;
+    for (size_t i = 0; i < n && !out->buf->failed; i++)
+        if (!proto_write_slot(out, f, slot + i * f->size, true))
+            return micro__where_index(&out->where, i);
     return true;
 }
 
-static bool proto_write_list(proto_out *out, const micro_field *f, const char *obj)
+static MICRO__NOINLINE bool proto_write_list(proto_out *out, const micro_field *f, const char *obj)
 {
     unsigned wire = micro__proto_wire[f->kind];
     const char *slot;
     size_t n;
 
     if (!micro__field_values(f, obj, &slot, &n))
-        return proto_write_fail(out, MICRO_EINVAL, "list without elements, or too long");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "list without elements, or too long");
     if (!n)
         return true;
     if (wire == MICRO__PROTO_BYTES || f->flags & MICRO_UNPACKED)
@@ -249,63 +256,63 @@ static bool proto_write_special(proto_out *out, const micro_type *type, const ch
     const micro_bytes *raw = (const micro_bytes *)(const void *)obj;
 
     if (type->flags & MICRO__TYPE_ANY) /* as a member it may at least be absent */
-        return (out->at && ((const micro_value *)(const void *)obj)->kind == MICRO_VALUE_NULL) ||
-               proto_write_fail(out, MICRO_EINVAL, "micro_value has no protobuf form");
+        return (out->depth && ((const micro_value *)(const void *)obj)->kind == MICRO_VALUE_NULL) ||
+               micro__where_fail(&out->where, MICRO_EINVAL, "micro_value has no protobuf form");
     if (raw->len && !raw->ptr)
-        return proto_write_fail(out, MICRO_EINVAL, "bytes without bytes");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "bytes without bytes");
     micro__buf_add(out->buf, raw->ptr, raw->len);
     return true;
 }
 
-/* A member that may be there or not. */
-static bool proto_write_member(proto_out *out, const micro_type *type, const micro_field *f,
-                               const char *obj)
+/* A member that has a label. */
+static MICRO__NOINLINE bool proto_write_labelled(proto_out *out, const micro_type *type,
+                                                 const micro_field *f, const char *obj)
 {
     if (f->label >= MICRO_MANY)
         return proto_write_list(out, f, obj);
     if (micro__field_set(f, obj))
         return proto_write_slot(out, f, obj + f->offset, true);
     if (f->label == MICRO_WHICH && !micro__field_which_ok(type, f, obj))
-        return proto_write_fail(out, MICRO_EINVAL, "which_ names no member");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "which_ names no member");
     return true;
 }
 
 /* entry: of a map, where key and value are written even if they are zero. */
-static bool proto_write_message(proto_out *out, const micro_type *type, const char *obj,
-                                bool entry)
+static bool proto_write_message(proto_out *out, const micro_type *type, const char *obj, bool entry)
 {
-    micro__where here = { out->at, NULL, NULL, MICRO__WHERE_SELF };
-    bool ok = true;
-
     if (MICRO__RARE(type->flags & (MICRO__TYPE_RAW | MICRO__TYPE_ANY)))
         return proto_write_special(out, type, obj);
     if (out->depth >= MICRO_MAX_DEPTH)
-        return proto_write_fail(out, MICRO_ETOOBIG, "nested too deeply");
+        return micro__where_fail(&out->where, MICRO_ETOOBIG, "nested too deeply");
     out->depth++;
-    out->at = &here;
-    for (uint32_t i = 0; ok && i < type->nfields; i++) {
-        const micro_field *f = here.field = micro__type_field(type, i);
-        if (f->label == MICRO_PLAIN)
-            ok = proto_write_slot(out, f, obj + f->offset, entry || f->flags & MICRO_KEEP_ZERO);
-        else
-            ok = proto_write_member(out, type, f, obj);
+    for (uint32_t i = 0; i < type->nfields; i++) {
+        const micro_field *f = micro__type_field(type, i);
+        bool keep = entry || f->flags & MICRO_KEEP_ZERO;
+        bool ok = f->label == MICRO_PLAIN ? proto_write_slot(out, f, obj + f->offset, keep)
+                                          : proto_write_labelled(out, type, f, obj);
+        if (MICRO__RARE(!ok))
+            return micro__where_field(&out->where, f);
     }
-    out->at = here.up;
     out->depth--;
-    return ok;
+    return true;
 }
 
 MICRO_PRIVATE micro_err micro__proto_write(micro_ctx *ctx, const micro_type *type, const void *obj,
                                            micro_buf *out)
 {
-    proto_out w = { ctx, out, NULL, 0, MICRO_OK };
+    proto_out w;
     size_t start = out->len;
 
     if (out->failed)
         return micro__ctx_local(ctx, MICRO_ENOMEM, "buffer without room");
+    w.buf = out;
+    w.depth = 0;
+    micro__where_init(&w.where);
     proto_write_message(&w, type, (const char *)obj, false);
-    if (MICRO__RARE(w.err != MICRO_OK || out->failed))
-        return micro__undo(ctx, out, start, out->failed ? MICRO_OK : w.err);
+    if (MICRO__RARE(out->failed))
+        return micro__undo(ctx, out, start, MICRO_OK);
+    if (MICRO__RARE(w.where.err != MICRO_OK))
+        return micro__undo(ctx, out, start, micro__where_report(&w.where, ctx));
     return MICRO_OK;
 }
 

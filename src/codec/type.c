@@ -297,7 +297,10 @@ MICRO_PRIVATE uint64_t micro__int_load(const micro_field *f, const void *slot, b
     }
 }
 
-#define TYPE_RANGE(below, above) { (uint64_t)(below), (uint64_t)(above) }
+#define TYPE_RANGE(below, above) \
+    { \
+        (uint64_t)(below), (uint64_t)(above) \
+    }
 #define TYPE_SIGNED32 TYPE_RANGE((uint64_t)1 << 31, INT32_MAX)
 #define TYPE_SIGNED64 TYPE_RANGE((uint64_t)1 << 63, INT64_MAX)
 

@@ -70,20 +70,21 @@ static char *value_read_item(micro__json_in *in, char *p, micro_value *item, boo
 
 static char *value_read_items(micro__json_in *in, char *p, bool named, micro__fill *l)
 {
-    const micro__where *up = in->at;
     char close = named ? '}' : ']';
 
     while (*p != close || l->len) {
-        in->at = up;
         if (!micro__list_room(&in->ctx->arena, l, 1, sizeof(micro_value)))
             return micro__json_fail(in, MICRO_ENOMEM, "out of memory");
         micro_value *item = (micro_value *)(void *)l->ptr + l->len;
-        micro__where here = { up, NULL, named ? &item->name : NULL, l->len++ };
-        in->at = &here;
         p = value_read_item(in, p, item, named);
-        in->at = up;
-        if (!p)
+        if (!p) {
+            if (named)
+                micro__where_key(&in->where, item->name);
+            else
+                micro__where_index(&in->where, l->len);
             return NULL;
+        }
+        l->len++;
         p = micro__json_next(p);
         if (*p != ',')
             break;
@@ -91,8 +92,8 @@ static char *value_read_items(micro__json_in *in, char *p, bool named, micro__fi
     }
     if (*p != close)
         return micro__json_syntax(in, p);
-    if (named && !micro__map_dedupe(&in->ctx->arena, l->ptr, &l->len, sizeof(micro_value),
-                                    &value_key))
+    if (named &&
+        !micro__map_dedupe(&in->ctx->arena, l->ptr, &l->len, sizeof(micro_value), &value_key))
         return micro__json_fail(in, MICRO_ENOMEM, "out of memory");
     return p + 1;
 }
@@ -135,29 +136,25 @@ MICRO_PRIVATE char *micro__value_read(micro__json_in *in, char *p, micro_value *
 
 static bool value_write_items(micro__json_out *out, const micro_value *v)
 {
-    const micro__where *up = out->at;
     const micro_values *items = &v->as.items;
     bool named = v->kind == MICRO_VALUE_OBJECT;
 
     if (items->len && !items->ptr)
-        return micro__json_cannot(out, MICRO_EINVAL, "list without elements");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "list without elements");
     if (!micro__json_deeper(out))
         return false;
     micro__buf_byte(out->buf, named ? '{' : '[');
-    for (size_t i = 0; i < items->len; i++) {
+    for (size_t i = 0; i < items->len && !out->buf->failed; i++) {
         const micro_value *item = items->ptr + i;
-        micro__where here = { up, NULL, named ? &item->name : NULL, i };
-        out->at = &here;
         if (i)
             micro__buf_byte(out->buf, ',');
         if (named) {
             micro__json_quote(out->buf, item->name);
             micro__buf_byte(out->buf, ':');
         }
-        bool ok = micro__value_write(out, item);
-        out->at = up;
-        if (!ok)
-            return false;
+        if (!micro__value_write(out, item))
+            return named ? micro__where_key(&out->where, item->name)
+                         : micro__where_index(&out->where, i);
     }
     micro__buf_byte(out->buf, named ? '}' : ']');
     out->depth--;
@@ -167,7 +164,7 @@ static bool value_write_items(micro__json_out *out, const micro_value *v)
 static bool value_write_text(micro__json_out *out, micro_str s)
 {
     if (s.len && !s.ptr)
-        return micro__json_cannot(out, MICRO_EINVAL, "text without bytes");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "text without bytes");
     micro__json_quote(out->buf, s);
     return true;
 }
@@ -195,7 +192,7 @@ MICRO_PRIVATE bool micro__value_write(micro__json_out *out, const micro_value *v
     case MICRO_VALUE_OBJECT:
         return value_write_items(out, v);
     default:
-        return micro__json_cannot(out, MICRO_EINVAL, "unknown kind of value");
+        return micro__where_fail(&out->where, MICRO_EINVAL, "unknown kind of value");
     }
 }
 

@@ -84,8 +84,10 @@ static void engine_stop(micro__engine *e)
     atomic_store_explicit(&e->stopping, true, memory_order_release);
     for (int i = 0; i < e->nloops; i++)
         micro__poller_wake(&e->loops[i].poller);
-    if (e->threaded)
+    if (e->threaded) {
         engine_wait_ended(e);
+        micro__monitor_stop(e);
+    }
     engine_free(e);
 }
 
@@ -101,7 +103,7 @@ static bool engine_start(micro__engine *e)
             micro__unlock(&e->lock);
             return false;
         }
-    return true;
+    return micro__monitor_start(e);
 }
 
 static micro_err engine_share(int loops, int max_threads)

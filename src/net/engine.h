@@ -96,7 +96,9 @@ struct micro__thread {
         *loop;     /* whose seat it holds, or held when it stepped into the handler; NULL: none */
     uint64_t word; /* the seat word as this thread wrote it last */
     _Atomic(micro__loop *) target; /* where it was sent */
-    micro__conn *conn;             /* being served */
+    micro__conn *conn; /* being served */
+    uint64_t since;    /* us: when the handler began, where that matters */
+    unsigned brief_skipped;
     char *in;                      /* MICRO_CONN_BUF + 1 bytes */
     char *head;                    /* MICRO_MAX_HEADER: the head being served, parsed in place */
     micro_pair *headers;
@@ -107,6 +109,15 @@ struct micro__thread {
     micro__cond wake;
     micro__thread *parked;
 };
+
+/* monitor.c: watches for handlers that block and did not say so. */
+typedef struct micro__monitor {
+    micro__thread_id thread;
+    bool running;
+    atomic_bool stop;
+    _Alignas(64) atomic_bool asleep; /* nothing has moved for a while */
+    micro__cond wake;                /* with the pool's lock */
+} micro__monitor;
 
 struct micro__engine {
     bool threaded; /* false: micro_poll drives the one loop */
@@ -125,6 +136,8 @@ struct micro__engine {
     micro__cond changed;
     micro__thread *spare; /* last in, first out: warm ones work, cold ones time out */
     int total, parked, open_loops;
+    atomic_int brief_misses; /* score of waits in the seat that were in vain */
+    micro__monitor monitor;
     micro__thread_id last;
     bool have_last;
 };
@@ -141,6 +154,11 @@ MICRO_PRIVATE bool micro__pool_ask(struct micro__engine *e, micro__loop *l, uint
 MICRO_PRIVATE void micro__pool_loop_closed(struct micro__engine *e);
 /* This thread acts as t from now on (NULL: as none); returns what it was before. For micro_poll. */
 MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t);
+
+/* monitor.c */
+MICRO_PRIVATE bool micro__monitor_start(struct micro__engine *e);
+MICRO_PRIVATE void micro__monitor_stop(struct micro__engine *e);
+MICRO_PRIVATE void micro__monitor_wake(struct micro__engine *e); /* by whoever finds it asleep */
 
 /* loop.c */
 MICRO_PRIVATE void micro__loop_push(micro__loop *l,

@@ -4,8 +4,7 @@
 
 MICRO_PRIVATE void micro__http_header(micro_buf *out, micro_str name, micro_str value)
 {
-    if (!micro__http_token(
-            name)) /* metadata may be named anything; on the wire it would be another line */
+    if (!micro__http_token(name)) /* metadata may have any name; here it could be another line */
         return;
     char *p =
         value.len > SIZE_MAX - 4 - name.len ? NULL : micro__buf_room(out, name.len + value.len + 4);

@@ -125,9 +125,9 @@ static void loop_task_run(micro__loop *l, micro__task *k)
     }
     if (!k->alive || atomic_load(k->alive)) {
         l->current = NULL;
-        micro__user_begin();
+        micro__user_begin(NULL);
         k->user(k->arg);
-        micro__user_end(); /* the seat may be gone: nothing of l is touched after this */
+        micro__user_end(NULL); /* the seat may be gone: nothing of l is touched after this */
     }
     loop_task_end(k);
 }

@@ -170,10 +170,18 @@ MICRO_PRIVATE micro_err micro__engine_post(micro__engine *e, int delay_ms, void 
                                            void *arg, atomic_bool *alive, void (*done)(void *arg),
                                            void *done_arg);
 
-/* Around user code that a loop's thread calls: between them another thread may take the loop over.
- */
-MICRO_PRIVATE void micro__user_begin(void);
-MICRO_PRIVATE void micro__user_end(void);
+/* What is known of a route's handler: how often it blocked lately. Zero: nothing. */
+typedef struct micro__habit {
+    atomic_int blocks;
+} micro__habit;
+
+/* Around user code that a loop's thread calls: between them another thread may take the loop over,
+ * and does so at once where the habit (NULL: none kept) says that this code blocks. */
+MICRO_PRIVATE void micro__user_begin(micro__habit *habit);
+MICRO_PRIVATE void micro__user_end(micro__habit *habit);
+/* micro__fd_wait for a thread that may sit in a driver's seat: it waits there for a moment, since
+ * most callees answer sooner than a hand-over pays, and then passes the seat on. */
+MICRO_PRIVATE micro_err micro__seat_wait(int fd, int what, uint64_t deadline);
 /* This thread serves a loop at this moment (its seat held or passed on). */
 MICRO_PRIVATE bool micro__engine_inside(void);
 

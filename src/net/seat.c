@@ -3,7 +3,10 @@
 #include "engine.h"
 
 #define SEAT_STACK (256u * 1024u)
-#define SEAT_IDLE_MS 10000u /* a spare thread with nothing to do ends after this */
+#define SEAT_IDLE_MS 10000u  /* a spare thread with nothing to do ends after this */
+#define SEAT_HABIT 16        /* of a score: from here on a route counts as one that blocks */
+#define SEAT_BLOCKED_US 200u /* a handler that took longer might as well have blocked */
+#define SEAT_BRIEF_US 100    /* a client call waits so long in the seat: a hand-over costs 15 us twice */
 
 static _Thread_local micro__thread *seat_self;
 
@@ -17,6 +20,8 @@ MICRO_PRIVATE void micro__seat_leave(micro__thread *t)
         return;
     t->word = (t->word + MICRO__SEAT_STEP) | MICRO__IN_HANDLER;
     atomic_store_explicit(&t->loop->seat, t->word, memory_order_seq_cst);
+    if (MICRO__RARE(atomic_load_explicit(&t->e->monitor.asleep, memory_order_seq_cst)))
+        micro__monitor_wake(t->e);
 }
 
 MICRO_PRIVATE void micro__seat_retake(micro__thread *t)
@@ -254,16 +259,42 @@ MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t)
     return before;
 }
 
-MICRO_PRIVATE void micro__user_begin(void)
+/* Handlers that were found blocking are treated as if they said so; the clock is read for those only. */
+MICRO_PRIVATE void micro__user_begin(micro__habit *habit)
 {
-    if (seat_self)
-        micro__seat_leave(seat_self);
+    micro__thread *t = seat_self;
+
+    if (!t)
+        return;
+    micro__seat_leave(t);
+    t->since = 0;
+    if (!habit || !t->loop || !t->e->threaded ||
+        atomic_load_explicit(&habit->blocks, memory_order_relaxed) < SEAT_HABIT)
+        return;
+    micro__pool_ask(t->e, t->loop, t->word);
+    t->since = micro__now_us();
 }
 
-MICRO_PRIVATE void micro__user_end(void)
+static void seat_learn(micro__habit *habit, bool blocked)
 {
-    if (seat_self)
-        micro__seat_retake(seat_self);
+    int n = atomic_load_explicit(&habit->blocks, memory_order_relaxed);
+
+    if (!blocked && !n)
+        return; /* the usual case writes nothing */
+    n += blocked ? SEAT_HABIT / 2 : -1;
+    n = n < 0 ? 0 : n > 4 * SEAT_HABIT ? 4 * SEAT_HABIT : n;
+    atomic_store_explicit(&habit->blocks, n, memory_order_relaxed);
+}
+
+MICRO_PRIVATE void micro__user_end(micro__habit *habit)
+{
+    micro__thread *t = seat_self;
+
+    if (!t || !t->loop)
+        return;
+    micro__seat_retake(t);
+    if (habit && t->e->threaded)
+        seat_learn(habit, t->since ? micro__now_us() - t->since > SEAT_BLOCKED_US : !t->loop);
 }
 
 MICRO_PRIVATE bool micro__engine_inside(void)
@@ -271,8 +302,15 @@ MICRO_PRIVATE bool micro__engine_inside(void)
     return seat_self != NULL;
 }
 
-/* Replies to pipelined requests before this one should not wait for it, so they go out first.
- * Whether the loop is still ours is asked when the handler returns: block_end has nothing to do. */
+/* The seat is still this thread's to pass on. */
+static bool seat_mine(const micro__thread *t)
+{
+    return t->loop && t->e->threaded && t->word & MICRO__IN_HANDLER &&
+           atomic_load_explicit(&t->loop->seat, memory_order_relaxed) == t->word;
+}
+
+/* Replies to pipelined requests before this one should not wait for it, so they go out first. Whether
+ * the loop is still ours is asked when the handler returns: block_end has nothing to do. */
 MICRO_API void micro_block_begin(void)
 {
     micro__thread *t = seat_self;
@@ -280,9 +318,39 @@ MICRO_API void micro_block_begin(void)
     if (!t)
         return;
     micro__conn_flush(t);
-    if (t->loop && t->e->threaded && t->word & MICRO__IN_HANDLER &&
-        atomic_load_explicit(&t->loop->seat, memory_order_relaxed) == t->word)
+    if (seat_mine(t))
         micro__pool_ask(t->e, t->loop, t->word);
 }
 
-MICRO_API void micro_block_end(void) {}
+MICRO_API void micro_block_end(void)
+{
+}
+
+/* Where waiting in the seat has missed again and again it is left out; every 16th time it is tried, so
+ * that the judgement can change. */
+static bool seat_wait_briefly(micro__thread *t, int fd, int what)
+{
+    micro__engine *e = t->e;
+    int score = atomic_load_explicit(&e->brief_misses, memory_order_relaxed);
+
+    if (score > SEAT_HABIT && ++t->brief_skipped % 16)
+        return false;
+    micro__conn_flush(t);
+    bool hit = micro__fd_ready(fd, what, SEAT_BRIEF_US);
+    score += hit ? -1 : 2;
+    score = score < 0 ? 0 : score > 2 * SEAT_HABIT ? 2 * SEAT_HABIT : score;
+    atomic_store_explicit(&e->brief_misses, score, memory_order_relaxed);
+    return hit;
+}
+
+MICRO_PRIVATE micro_err micro__seat_wait(int fd, int what, uint64_t deadline)
+{
+    micro__thread *t = seat_self;
+
+    if (t && seat_mine(t)) {
+        if (seat_wait_briefly(t, fd, what))
+            return MICRO_OK;
+        micro_block_begin();
+    }
+    return micro__fd_wait(fd, what, deadline);
+}

@@ -132,8 +132,8 @@ MICRO_PRIVATE micro_err micro__addr_resolve(micro__addr *out, micro_str address)
     if (!micro__hostport_parse(address, &host, &port))
         return MICRO_EINVAL;
     if (!host.len) {
-        addr_set6(out, &in6addr_any, port,
-                  0); /* IPv4 too; a listener falls back where there is no IPv6 */
+        /* IPv4 too; a listener falls back where there is no IPv6 */
+        addr_set6(out, &in6addr_any, port, 0);
         return MICRO_OK;
     }
     if (micro__addr_literal(out, host, port))

@@ -40,6 +40,20 @@ MICRO_PRIVATE micro_err micro__fd_wait(int fd, int what, uint64_t deadline)
     return err == MICRO_OK && p.revents & POLLNVAL ? MICRO_EIO : err;
 }
 
+/* Microseconds where the system can wait so little; elsewhere it only looks. */
+MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us)
+{
+    int events = (what & MICRO__READ ? POLLIN : 0) | (what & MICRO__WRITE ? POLLOUT : 0);
+    struct pollfd p = { .fd = fd, .events = (short)events };
+#if defined(__linux__)
+    struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000 };
+    return ppoll(&p, 1, &t, NULL) > 0;
+#else
+    (void)us;
+    return poll(&p, 1, 0) > 0;
+#endif
+}
+
 MICRO_PRIVATE micro_err micro__fds_wait(const int *fds, size_t n, bool *ready, uint64_t deadline)
 {
     struct pollfd few[FD_FEW], *p = few;

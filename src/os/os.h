@@ -19,6 +19,7 @@ MICRO_PRIVATE uint64_t micro__now_us(void); /* the same clock */
 MICRO_PRIVATE uint64_t micro__now_coarse_ms(void);
 MICRO_PRIVATE int64_t micro__wall_seconds(void); /* since 1970 */
 MICRO_PRIVATE void micro__sleep_ms(int ms);
+MICRO_PRIVATE void micro__sleep_us(int us);
 MICRO_PRIVATE bool micro__random(void *out, size_t len); /* for ids; false: the system has none */
 MICRO_PRIVATE uint64_t micro__random_fast(void); /* for choices; per thread, no system call */
 MICRO_PRIVATE int micro__cpu_count(void);        /* usable by this process, at least 1 */
@@ -130,6 +131,7 @@ MICRO_PRIVATE bool micro__sock_quiet(int fd);
 enum { MICRO__READ = 1, MICRO__WRITE = 2 };
 /* Waits for one descriptor until deadline (0: for ever): MICRO_OK, ETIMEDOUT, EIO. */
 MICRO_PRIVATE micro_err micro__fd_wait(int fd, int what, uint64_t deadline);
+MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us); /* waits so long at most */
 MICRO_PRIVATE void micro__sock_shutdown(int fd);      /* both ways: wakes whoever waits for it */
 MICRO_PRIVATE void micro__sock_shutdown_send(int fd); /* FIN */
 MICRO_PRIVATE void micro__fd_close(int fd);           /* -1 is fine */

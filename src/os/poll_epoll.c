@@ -31,8 +31,8 @@ MICRO_PRIVATE micro_err micro__poller_open(micro__poller *p)
     p->fd = epoll_create1(EPOLL_CLOEXEC);
     p->wake = micro__waker_open();
     micro_err err = p->fd < 0 || p->wake < 0 ? MICRO_ENOMEM : MICRO_OK;
-    if (err ==
-        MICRO_OK) /* edge-triggered: every write is reported once, and nothing has to be read */
+    /* edge-triggered: every write is reported once, and nothing has to be read */
+    if (err == MICRO_OK)
         err = epoll_add(p, p->wake, EPOLLIN | EPOLLET, (void *)(uintptr_t)epoll_wake_tag);
     if (err != MICRO_OK)
         micro__poller_close(p);

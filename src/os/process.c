@@ -47,6 +47,13 @@ MICRO_PRIVATE void micro__sleep_ms(int ms)
         continue;
 }
 
+MICRO_PRIVATE void micro__sleep_us(int us)
+{
+    struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000 };
+
+    nanosleep(&t, NULL);
+}
+
 /* ---- random numbers ------------------------------------------------------------------------- */
 
 /* Reads a small file, or as much as fits; 0: not there. */

@@ -93,10 +93,10 @@ static micro_err socket_listen_once(const micro__addr *want, int backlog, int *f
     if (*fd < 0)
         return socket_listen_error(errno);
     if (family != AF_UNIX) {
-        micro__sock_option(*fd, SOL_SOCKET, SO_REUSEADDR,
-                           1); /* connections of the last run linger in TIME_WAIT */
-        micro__sock_option(*fd, IPPROTO_TCP, TCP_NODELAY,
-                           1); /* Linux hands it on to what is accepted */
+        /* connections of the last run linger in TIME_WAIT */
+        micro__sock_option(*fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        /* Linux hands it on to what is accepted */
+        micro__sock_option(*fd, IPPROTO_TCP, TCP_NODELAY, 1);
     }
     if (socket_is_any6(want))
         micro__sock_option(*fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);

@@ -73,8 +73,8 @@ MICRO_PRIVATE bool micro__thread_start(micro__thread_id *id, size_t stack, void 
     if (ok) {
         sigset_t blocked, before;
         thread_signals(&blocked);
-        pthread_sigmask(SIG_SETMASK, &blocked,
-                        &before); /* inherited, so that no signal slips in before fn */
+        /* inherited, so that no signal slips in before fn */
+        pthread_sigmask(SIG_SETMASK, &blocked, &before);
         ok = pthread_create(id, &attr, fn, arg) == 0;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }

@@ -4,6 +4,7 @@
 #include "cache.h"
 
 #define CACHE_TRIES 4
+#define CACHE_FRONT_EVERY 16
 
 /* What is due is seen to by whoever notices; he takes what he has meanwhile. */
 static void cache_tend(micro__cache *c, micro__cache_name *n)
@@ -38,21 +39,48 @@ static micro_err cache_select_slowly(micro__cache *c, micro_ctx *ctx, const char
     return err;
 }
 
-static micro_err cache_select(micro_selector *sel, micro_ctx *ctx, const char *service,
-                              const micro_nodes **out)
+static micro_err cache_hand(micro__cache *c, micro__cache_name *n, micro__nodeset *set,
+                            uint64_t word, const micro_nodes **out)
 {
-    micro__cache *c = (micro__cache *)sel;
-    micro_str name = micro_s(service);
-    uint64_t word, hash = micro__str_hash(name);
-    micro__cache_name *n = micro__cache_find(c, name, hash);
-    micro__nodeset *set = n ? micro__cache_take(n, &word) : NULL;
-    if (MICRO__RARE(!set))
-        return cache_select_slowly(c, ctx, service, hash, out);
     if ((word & atomic_load_explicit(&n->mask, memory_order_relaxed)) == 0 &&
         micro__now_coarse_ms() >= atomic_load_explicit(&n->check_at, memory_order_relaxed))
         cache_tend(c, n);
     *out = &set->nodes;
     return MICRO_OK;
+}
+
+/* Through the table; front is where to leave what is found. */
+static MICRO__NOINLINE micro_err cache_select_hashed(micro__cache *c, micro_ctx *ctx,
+                                                     const char *service,
+                                                     _Atomic(micro__cache_name *) *front,
+                                                     const micro_nodes **out)
+{
+    micro_str name = micro_s(service);
+    uint64_t word, hash = micro__str_hash(name);
+    micro__cache_name *n = micro__cache_find(c, name, hash);
+    micro__nodeset *set = n ? micro__cache_take(n, &word) : NULL;
+    if (!set)
+        return cache_select_slowly(c, ctx, service, hash, out);
+    /* Seldom, lest callers whose names are in changing places fight for the line. */
+    if (word % CACHE_FRONT_EVERY == 0)
+        atomic_store_explicit(front, n, memory_order_release);
+    return cache_hand(c, n, set, word, out);
+}
+
+static micro_err cache_select(micro_selector *sel, micro_ctx *ctx, const char *service,
+                              const micro_nodes **out)
+{
+    micro__cache *c = (micro__cache *)sel;
+    uintptr_t place = (uintptr_t)service;
+    _Atomic(micro__cache_name *) *front = &c->front[(place ^ place >> 6) % MICRO__CACHE_FRONT];
+    micro__cache_name *n = atomic_load_explicit(front, memory_order_acquire);
+    if (!n || strcmp(n->text, service) != 0)
+        return cache_select_hashed(c, ctx, service, front, out);
+    uint64_t word;
+    micro__nodeset *set = micro__cache_take(n, &word);
+    if (MICRO__RARE(!set))
+        return cache_select_slowly(c, ctx, service, n->hash, out);
+    return cache_hand(c, n, set, word, out);
 }
 
 static void cache_release(micro_selector *sel, const micro_nodes *nodes)

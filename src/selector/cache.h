@@ -17,6 +17,7 @@
 #define MICRO__CACHE_BLOCK 16  /* slots in a block */
 #define MICRO__CACHE_BLOCKS 16 /* the first is part of the name */
 #define MICRO__CACHE_NAMES_MAX 65536
+#define MICRO__CACHE_FRONT 64
 
 /* A node that refused a connection (decision 16 has the rules). */
 typedef struct micro__cache_aside {
@@ -78,6 +79,9 @@ typedef struct micro__cache {
     micro_registry *reg;
     int ttl_ms;
     _Atomic(micro__cache_table *) table;
+    /* What was found last, by where the caller keeps its string: mostly the same constant, which then
+     * need be compared only, neither measured nor hashed. */
+    _Atomic(micro__cache_name *) front[MICRO__CACHE_FRONT];
     _Atomic size_t asides; /* of all names */
     micro__mutex lock;     /* of all that follows, and of the names; never held around the registry */
     micro__cond done;      /* a question has been answered */

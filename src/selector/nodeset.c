@@ -207,9 +207,14 @@ static micro__nodeset *nodeset_filter(micro__nodeset *set, const micro__filter *
 
 static uint64_t nodeset_filter_hash(const micro__filter *filter)
 {
-    uint64_t h = micro__str_hash(micro_s(filter->version));
-    h = micro__hash_mix(h, micro__str_hash(micro_s(filter->label)));
-    return micro__hash_mix(h, micro__str_hash(micro_s(filter->endpoint)));
+    uint64_t h = 0;
+    if (filter->version)
+        h = micro__hash_mix(1, micro__str_hash(micro_s(filter->version)));
+    if (filter->label)
+        h = micro__hash_mix(h + 2, micro__str_hash(micro_s(filter->label)));
+    if (filter->endpoint)
+        h = micro__hash_mix(h + 3, micro__str_hash(micro_s(filter->endpoint)));
+    return h;
 }
 
 static bool nodeset_is_for(const micro__nodeset *part, const micro__filter *filter)

@@ -23,6 +23,8 @@ static size_t strategy_round_robin(const micro_strategy *self, const micro_pick 
     return (size_t)(from->turn % n);
 }
 
-MICRO_API_DATA_ const micro_strategy micro_strategy_random = { sizeof(micro_strategy), "random", strategy_random };
-MICRO_API_DATA_ const micro_strategy micro_strategy_round_robin = { sizeof(micro_strategy), "roundrobin",
-                                                    strategy_round_robin };
+MICRO_API_DATA_ const micro_strategy micro_strategy_random = { sizeof(micro_strategy), "random",
+                                                               strategy_random };
+MICRO_API_DATA_ const micro_strategy micro_strategy_round_robin = { sizeof(micro_strategy),
+                                                                    "roundrobin",
+                                                                    strategy_round_robin };

@@ -76,8 +76,8 @@ static void debug_nothing(void) {}
 MICRO_PRIVATE micro_err micro__server_add_debug(micro__server *s)
 {
     const micro__route routes[] = {
-        { &debug_health_method, debug_health_invoke, debug_nothing, s, true },
-        { &debug_stats_method, debug_stats_invoke, debug_nothing, s, true },
+        { &debug_health_method, debug_health_invoke, debug_nothing, s, true, { 0 } },
+        { &debug_stats_method, debug_stats_invoke, debug_nothing, s, true, { 0 } },
     };
     micro_err err = MICRO_OK;
 

@@ -296,7 +296,7 @@ static micro_err dispatch_decode(dispatch *d, const micro_type *type, void *req)
     return micro__codec_decode(d->codec, d->ctx, type, d->body, d->len, req);
 }
 
-static void dispatch_call(dispatch *d, const micro__route *route, const char *peer)
+static void dispatch_call(dispatch *d, micro__route *route, const char *peer)
 {
     const micro_method *m = route->method;
     void *req = micro__arena_zero(&d->ctx->arena, m->req->size),
@@ -314,9 +314,9 @@ static void dispatch_call(dispatch *d, const micro__route *route, const char *pe
     micro__type_zero(m->rsp, rsp);
     dispatch_surroundings(d, route, peer);
     d->ctx->mark = micro__arena_mark(&d->ctx->arena);
-    micro__user_begin();
+    micro__user_begin(&route->habit);
     err = route->invoke(d->ctx, route->fn, req, rsp);
-    micro__user_end();
+    micro__user_end(&route->habit);
     if (err != MICRO_OK)
         dispatch_result(d, err);
     else if (d->ctx->arena.failed)
@@ -337,7 +337,7 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
     d.ctx->info.serving = true;
     d.ctx->info.service = d.s->name;
     if (dispatch_open(&d)) {
-        const micro__route *route = micro__server_find(d.s, d.method);
+        micro__route *route = micro__server_find(d.s, d.method);
         if (route)
             dispatch_call(&d, route, req->peer);
         else

@@ -61,7 +61,7 @@ MICRO_PRIVATE micro_err micro__server_add(micro__server *s, const micro__route *
     return MICRO_OK;
 }
 
-MICRO_PRIVATE const micro__route *micro__server_find(const micro__server *s, micro_str name)
+MICRO_PRIVATE micro__route *micro__server_find(const micro__server *s, micro_str name)
 {
     if (!s->nindex)
         return NULL;

@@ -12,6 +12,7 @@ typedef struct micro__route {
     micro_fn *fn;
     void *state;
     bool internal;
+    micro__habit habit;
 } micro__route;
 
 typedef struct micro__server {
@@ -30,7 +31,7 @@ typedef struct micro__server {
 
 /* EEXIST, EINVAL (name is not Type.Method, no types), ENOMEM. */
 MICRO_PRIVATE micro_err micro__server_add(micro__server *s, const micro__route *route);
-MICRO_PRIVATE const micro__route *micro__server_find(const micro__server *s, micro_str name);
+MICRO_PRIVATE micro__route *micro__server_find(const micro__server *s, micro_str name);
 /* Some route has this Type in front. */
 MICRO_PRIVATE bool micro__server_has_type(const micro__server *s, micro_str type);
 MICRO_PRIVATE void micro__server_free(micro__server *s); /* what it holds */

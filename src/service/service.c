@@ -306,7 +306,7 @@ static bool service_setup_over(micro_service *svc, const char *what)
 MICRO_API void micro_service_handle(micro_service *svc, const micro_method *method,
                                     micro_invoke_fn *invoke, micro_fn *fn, void *state)
 {
-    const micro__route route = { method, invoke, fn, state, false };
+    const micro__route route = { method, invoke, fn, state, false, { 0 } };
 
     if (!svc || service_setup_over(svc, "a handler was added"))
         return;

@@ -70,8 +70,8 @@ static const micro__cli_command commands_all[] = {
               "reply is printed with its numbers and the order of its members untouched." },
     { .name = "health", .args = "NAME", .help = "Query the health of a service",
       .flags = &commands_json_flags, .run = micro__cli_health, .names_service = true,
-      .more = "Asks every node for Debug.Health. The exit code is 1 if any is not healthy; those that "
-              "have no such method are not." },
+      .more = "Asks every node for Debug.Health. The exit code is 1 if any is not healthy; those "
+              "without such a method are not." },
     { .name = "stats", .args = "NAME", .help = "Query the stats of a service",
       .flags = &commands_json_flags, .run = micro__cli_stats, .names_service = true,
       .more = "Asks every node for Debug.Stats." },

@@ -22,7 +22,7 @@ static void http_wake(void *arg)
 
 static micro_err http_wait(micro_ctx *ctx, http_sock *s, int what)
 {
-    micro_err err = micro__fd_wait(s->fd, what, ctx->deadline);
+    micro_err err = micro__seat_wait(s->fd, what, ctx->deadline);
     micro_err state = micro__ctx_check(ctx, 0);
 
     return state != MICRO_OK ? state : err;
@@ -54,6 +54,20 @@ static micro_err http_connect(micro_ctx *ctx, const micro__addr *to, http_sock *
     return micro__sock_connect_end(&s->fd, why);
 }
 
+/* A name, other than a literal address, may keep the system's resolver busy for long. */
+static micro_err http_resolve(micro__addr *to, micro_str address)
+{
+    micro_str host;
+    uint16_t port;
+
+    if (micro__hostport_parse(address, &host, &port) && micro__addr_literal(to, host, port))
+        return MICRO_OK;
+    micro_block_begin();
+    micro_err err = micro__addr_resolve(to, address);
+    micro_block_end();
+    return err;
+}
+
 static micro_err http_dial(micro_transport *self, micro_ctx *ctx, const char *address,
                            micro_sock **out)
 {
@@ -61,7 +75,7 @@ static micro_err http_dial(micro_transport *self, micro_ctx *ctx, const char *ad
     char why[128];
 
     (void)self;
-    micro_err err = micro__addr_resolve(&to, micro_s(address));
+    micro_err err = http_resolve(&to, micro_s(address));
     if (err == MICRO_EINVAL)
         return micro__ctx_local(ctx, MICRO_EINVAL, "malformed address %s", address);
     if (err != MICRO_OK)

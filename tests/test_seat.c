@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* The driver's seat: handlers that block without saying so, chains into itself, the cap, storms. */
+#include "hello.h"
+#include "raw.h"
+
+#include <pthread.h>
+
+MICRO_METHOD(seat_sleep, "Seat.Sleep", hello_msg, hello_answer);
+MICRO_METHOD(seat_nest, "Seat.Nest", hello_msg, hello_answer);
+
+/* Sleeps name ms and says nothing about it. */
+static micro_err seat_on_sleep(micro_ctx *ctx, const hello_msg *req, hello_answer *rsp)
+{
+    (void)ctx;
+    usleep((useconds_t)atoi(req->name.ptr) * 1000u);
+    rsp->msg = micro_s("slept");
+    return MICRO_OK;
+}
+
+static micro_err seat_on_nest(micro_ctx *ctx, const hello_msg *req, hello_answer *rsp)
+{
+    int depth = atoi(req->name.ptr);
+    hello_msg next = { micro_format(ctx, "%d", depth - 1) };
+
+    if (depth > 0)
+        return seat_nest(ctx, "seat", &next, rsp);
+    rsp->msg = micro_s("bottom");
+    return MICRO_OK;
+}
+
+typedef struct seat_fixture {
+    micro_registry *reg;
+    micro_service *svc, *client;
+} seat_fixture;
+
+static bool seat_begin(seat_fixture *f, int loops, int max_threads)
+{
+    f->reg = micro_registry_memory_new();
+    f->svc = micro_service_new(.name = "seat", .registry = f->reg, .address = "127.0.0.1:0", .loops = loops,
+                               .max_threads = max_threads, .drain_ms = 3000);
+    f->client = micro_service_new(.registry = f->reg, .name = "client");
+    hello_say_handle(f->svc, hello_on_say, NULL);
+    seat_sleep_handle(f->svc, seat_on_sleep, NULL);
+    seat_nest_handle(f->svc, seat_on_nest, NULL);
+    return CHECK_EQ_INT(micro_service_start(f->svc), MICRO_OK);
+}
+
+static void seat_end(seat_fixture *f)
+{
+    micro_service_free(f->client);
+    micro_service_free(f->svc);
+    micro_registry_free(f->reg);
+}
+
+typedef struct seat_caller {
+    pthread_t thread;
+    micro_service *client;
+    const micro_method *method;
+    const char *name;
+    int count, failed;
+    long long ms;
+} seat_caller;
+
+static void *seat_caller_main(void *arg)
+{
+    seat_caller *c = arg;
+    long long start = raw_ms();
+
+    for (int i = 0; i < c->count; i++) {
+        micro_ctx *ctx = micro_ctx_new(c->client);
+        hello_msg req = { micro_s(c->name) };
+        hello_answer rsp;
+        if (micro_call(ctx, "seat", c->method, &req, &rsp, MICRO_OPTS(micro_call_opts, .timeout_ms = 8000)))
+            c->failed++;
+        micro_ctx_free(ctx);
+    }
+    c->ms = raw_ms() - start;
+    return NULL;
+}
+
+static int seat_storm(seat_fixture *f, const micro_method *m, const char *name, int callers, int count,
+                      long long *ms)
+{
+    seat_caller *c = calloc((size_t)callers, sizeof *c);
+    long long start = raw_ms();
+    int failed = 0;
+
+    for (int i = 0; i < callers; i++) {
+        c[i] = (seat_caller){ .client = f->client, .method = m, .name = name, .count = count };
+        pthread_create(&c[i].thread, NULL, seat_caller_main, &c[i]);
+    }
+    for (int i = 0; i < callers; i++) {
+        pthread_join(c[i].thread, NULL);
+        failed += c[i].failed;
+    }
+    *ms = raw_ms() - start;
+    free(c);
+    return failed;
+}
+
+TEST(seat_undeclared_sleep_stops_nobody)
+{
+    seat_fixture f = { 0 };
+    seat_caller slow = { 0 };
+    long long ms;
+
+    REQUIRE(seat_begin(&f, 1, 0));
+    slow = (seat_caller){ .client = f.client, .method = &seat_sleep_method, .name = "500", .count = 1 };
+    pthread_create(&slow.thread, NULL, seat_caller_main, &slow);
+    raw_sleep(50);
+    CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 1, 20, &ms), 0);
+    CHECK(ms < 400); /* while the other still sleeps */
+    pthread_join(slow.thread, NULL);
+    CHECK_EQ_INT(slow.failed, 0);
+    seat_end(&f);
+}
+
+TEST(seat_undeclared_sleeps_overlap)
+{
+    seat_fixture f = { 0 };
+    long long ms;
+
+    REQUIRE(seat_begin(&f, 2, 0));
+    CHECK_EQ_INT(seat_storm(&f, &seat_sleep_method, "100", 40, 3, &ms), 0);
+    CHECK(ms < 40 * 3 * 100 / 2 / 3); /* one after the other on two loops it would be three times that */
+    seat_end(&f);
+}
+
+TEST(seat_chains_below_the_cap_complete)
+{
+    seat_fixture f = { 0 };
+    long long ms;
+
+    REQUIRE(seat_begin(&f, 2, 0));
+    CHECK_EQ_INT(seat_storm(&f, &seat_nest_method, "5", 16, 10, &ms), 0);
+    seat_end(&f);
+}
+
+TEST(seat_at_the_cap_nothing_is_lost)
+{
+    seat_fixture f = { 0 };
+    long long ms;
+
+    micro_log_set(MICRO_LOG_NONE, NULL, NULL);
+    REQUIRE(seat_begin(&f, 2, 6));
+    CHECK_EQ_INT(seat_storm(&f, &seat_sleep_method, "20", 30, 4, &ms), 0);
+    CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 8, 50, &ms), 0);
+    seat_end(&f);
+}
+
+/* All kinds at once, while connections come and go. */
+TEST(seat_mixed_storm)
+{
+    int loops[] = { 1, 2, 8 };
+
+    for (size_t k = 0; k < MICRO_COUNTOF(loops); k++) {
+        seat_fixture f = { 0 };
+        seat_caller c[12] = { 0 };
+        NOTE("%d loops", loops[k]);
+        REQUIRE(seat_begin(&f, loops[k], 0));
+        for (int i = 0; i < 12; i++) {
+            const struct {
+                const micro_method *m;
+                const char *name;
+                int count;
+            } kinds[] = { { &hello_say_method, "x", 200 }, { &seat_sleep_method, "3", 30 },
+                          { &seat_nest_method, "2", 30 } };
+            c[i] = (seat_caller){ .client = f.client, .method = kinds[i % 3].m, .name = kinds[i % 3].name,
+                                  .count = kinds[i % 3].count };
+            pthread_create(&c[i].thread, NULL, seat_caller_main, &c[i]);
+        }
+        for (int i = 0; i < 60; i++) {
+            int fd = raw_connect(micro_service_address(f.svc));
+            raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Seat.Sleep\r\n"
+                         "Content-Length: 12\r\n\r\n{\"name\":\"2\"}");
+            raw_sleep(i % 4);
+            close(fd);
+        }
+        for (int i = 0; i < 12; i++) {
+            pthread_join(c[i].thread, NULL);
+            CHECK_EQ_INT(c[i].failed, 0);
+        }
+        seat_end(&f);
+    }
+}
