@@ -7,9 +7,10 @@
  * This header is the manual; what is not in it is not API. Sections 4 to 7 make a service.
  *
  *    1 Configuration    2 Version, errors    3 Strings, lists    4 Messages     5 Context
- *    6 Service          7 Calls              8 Choosing nodes    9 Registry    10 Transport
- *   11 Codecs, JSON    12 Flags, plug-ins   13 Running          14 Log         15 Memory
- *   16 Toolkit         17 Machinery (not for reading)
+ *    6 Service          7 Calls              8 Async calls       9 Choosing nodes
+ *   10 Registry        11 Transport         12 Codecs, JSON     13 Flags, plug-ins
+ *   14 Running         15 Log               16 Memory           17 Toolkit
+ *   18 Machinery (not for reading)
  *
  * Rules that hold everywhere
  *  - You lend inputs for the duration of the call. What the library hands you lives in a micro_ctx
@@ -255,7 +256,7 @@ typedef struct micro_enum {
     const micro_enum E##_enum = { wire_name, E##_values_, MICRO_COUNTOF(E##_values_) }
 
 /* Ready-made: micro_empty; micro_bytes, the body as it is, in whatever content type; micro_value,
- * any JSON (section 11); micro_pair. */
+ * any JSON (section 12); micro_pair. */
 typedef struct micro_empty { char unused_; } micro_empty;
 typedef struct micro_value micro_value;
 MICRO_API const micro_type micro_type_empty, micro_type_bytes, micro_type_value, micro_type_pair;
@@ -271,12 +272,12 @@ typedef struct micro_service micro_service;
  * memory is out. [you: micro_ctx_free | - | any] */
 MICRO_API micro_ctx *micro_ctx_new(micro_service *svc);
 
-/* Ends all it holds. NULL is fine. [- | - | ctx] */
+/* Cancels and waits for what was started on it, ends all it holds. NULL is fine. [- | - | ctx] */
 MICRO_API void micro_ctx_free(micro_ctx *ctx);
 
 /* Frees the memory taken from ctx since it was made (in a handler: since it began) and the error;
- * strings put into rsp before go too. Deadline, metadata and values stay. For loops that reuse one
- * ctx. [- | - | ctx] */
+ * strings put into rsp before go too. Deadline, metadata, values and running calls stay. For loops
+ * that reuse one ctx. [- | - | ctx] */
 MICRO_API void micro_ctx_reset(micro_ctx *ctx);
 
 /* Deadline = now + ms, for every further call; MICRO_OFF: none. left: 0 = over, MICRO_OFF = none.
@@ -366,7 +367,7 @@ typedef struct micro_service_opts {
     const char *const *metadata;   /* of the node: "zone=eu", ..., NULL */
     int argc;                      /* as main got them; absent: environment only */
     char **argv;
-    const micro_flag *flags;       /* yours, section 12 */
+    const micro_flag *flags;       /* yours, section 13 */
     size_t nflags;
     const micro_plugin *plugins;   /* more names for --registry and the like */
     size_t nplugins;
@@ -440,6 +441,8 @@ MICRO_API void micro_service_on(micro_service *svc, enum micro_moment when,
  *
  *     micro_err say_hello(ctx, service, &req, &rsp);                     call and wait
  *     micro_err say_hello_with(ctx, service, &req, &rsp, opts);
+ *     void say_hello_start(ctx, service, &req, done, arg);               section 8
+ *     void say_hello_start_with(ctx, service, &req, opts, done, arg);
  *     void say_hello_handle(svc, handler, state);                        serve
  *         micro_err handler(micro_ctx *ctx, const hello_req *req, hello_rsp *rsp);
  *     const micro_method say_hello_method;
@@ -449,7 +452,7 @@ MICRO_API void micro_service_on(micro_service *svc, enum micro_moment when,
 
 #define MICRO_METHOD(id, wire_name, Req, Rsp) MICRO_METHOD_EX(id, wire_name, Req, Rsp, NULL, 0)
 #define MICRO_METHOD_EX(id, wire_name, Req, Rsp, service, flags) \
-    MICRO_METHOD_(id, wire_name, Req, Rsp, service, flags) /* section 17 */
+    MICRO_METHOD_(id, wire_name, Req, Rsp, service, flags) /* section 18 */
 
 enum micro_method_flags {
     MICRO_IDEMPOTENT = 1,          /* may be executed twice: safe to try again */
@@ -475,7 +478,7 @@ struct micro_call_opts {
     const char *version;           /* nodes of this version only */
     const char *label;             /* nodes with this metadata only, "key=value" */
     bool listed;                   /* nodes that registered the endpoint only */
-    const struct micro_strategy *strategy; /* section 8; random */
+    const struct micro_strategy *strategy; /* section 9; random */
     const char *key;               /* for a strategy that wants one: same key, same node */
     bool (*filter)(void *arg, const micro_node *node); /* asked for every node on every call */
     int (*backoff)(void *arg, int attempt); /* ms before attempt 2...; 10, 100, 1000, jittered */
@@ -502,7 +505,34 @@ typedef micro_err micro_invoke_fn(micro_ctx *ctx, micro_fn *fn, const void *req,
 MICRO_API void micro_service_handle(micro_service *svc, const micro_method *method,
                                     micro_invoke_fn *invoke, micro_fn *fn, void *state);
 
-/* ---- 8. Choosing nodes ------------------------------------------------------------------------
+/* ---- 8. Async calls ----------------------------------------------------------------------------
+ *     static void done(micro_ctx *ctx, micro_err err, const hello_rsp *rsp, void *arg);
+ *
+ *     say_hello_start(ctx, "greeter", &req, done, arg);    any number of times
+ *     err = micro_ctx_wait(ctx);                           until all have completed
+ *
+ * No thread waits for the answers. Each call has a child of ctx: deadline, metadata and values as
+ * they were at the start, cancel shared, memory and error its own. It ends when done returns: copy
+ * out what is to stay, not into the parent's memory. Completions of one ctx run one at a time and
+ * share data without locks, but beside the code that started them, until that waits. What a handler
+ * started and did not wait for is canceled when it returns; its reply goes out after the last. */
+
+/* Starts a call; req is encoded before it returns, the method is kept. All failures come through
+ * done, which runs once, also after cancel, never inside start (except, on the parent, where the call
+ * cannot begin: no memory, no service, what stuck, EINVAL). rsp is NULL unless err is MICRO_OK.
+ * [child | by done: call | ctx] */
+typedef void micro_done_fn(micro_ctx *child, micro_err err, micro_fn *fn, const void *rsp,
+                           void *arg);
+MICRO_API void micro_call_start(micro_ctx *ctx, const char *service, const micro_method *method,
+                                const void *req, const micro_call_opts *opts, micro_done_fn *done,
+                                micro_fn *fn, void *arg);
+
+/* Waits until the calls started on ctx have ended, at most until its deadline. Where
+ * micro_poll drives, it drives meanwhile, and in a callback or handler fails with EBUSY.
+ * [- | EBUSY; ETIMEDOUT, ECANCELED: some go on | ctx, not in a completion of it] */
+MICRO_API MICRO_CHECKED micro_err micro_ctx_wait(micro_ctx *ctx);
+
+/* ---- 9. Choosing nodes ------------------------------------------------------------------------
  * The selector keeps an immutable, counted set of nodes per service; the strategy names one by its
  * index. Nothing is copied and nothing locked in between: nanoseconds, however many nodes. */
 
@@ -562,7 +592,7 @@ MICRO_API micro_selector *micro_selector_blacklist_new(micro_registry *reg);
 MICRO_API micro_selector *micro_selector_static_new(const char *const *addresses, size_t n);
 MICRO_API void micro_selector_free(micro_selector *sel);
 
-/* ---- 9. Registry ------------------------------------------------------------------------------
+/* ---- 10. Registry ------------------------------------------------------------------------------
  * A registry of yours is a struct whose first member is micro_registry. Ops are called from any
  * thread at once; one that is NULL is MICRO_ENOSYS; without watch the cache asks again by TTL. */
 
@@ -632,7 +662,7 @@ MICRO_API micro_registry *micro_registry_memory_new(void);
 MICRO_API void micro_registry_free(micro_registry *reg);
 MICRO_API micro_registry *micro_service_registry(micro_service *svc); /* in use. [lib | - | any] */
 
-/* ---- 10. Transport -----------------------------------------------------------------------------
+/* ---- 11. Transport -----------------------------------------------------------------------------
  * Whole messages between two ends. The ops block, until the ctx's deadline at most. send: an error
  * says that the peer cannot have the whole message. deliver may be called from any thread; the
  * answer is a send on `from` before deliver returns; msg lives as long and may be overwritten. */
@@ -663,7 +693,7 @@ MICRO_API micro_transport *micro_transport_http_new(void);
 MICRO_API micro_transport *micro_transport_memory_new(void);
 MICRO_API void micro_transport_free(micro_transport *transport);
 
-/* ---- 11. Codecs, JSON --------------------------------------------------------------------------
+/* ---- 12. Codecs, JSON --------------------------------------------------------------------------
  * A codec is constant and knows bodies only; envelopes are the library's. in lives in the ctx and
  * may be overwritten. Built in: JSON, protobuf, bytes. */
 
@@ -709,7 +739,7 @@ struct micro_value {
 MICRO_API const micro_value *micro_value_get(const micro_value *object, const char *name);
 MICRO_API micro_value *micro_value_add(micro_ctx *ctx, micro_value *to, const char *name);
 
-/* ---- 12. Flags, plug-ins -----------------------------------------------------------------------
+/* ---- 13. Flags, plug-ins -----------------------------------------------------------------------
  * In both, the one pointer that is set says what it is. */
 
 struct micro_flag {                /* the variable pointed at holds the default */
@@ -727,7 +757,7 @@ struct micro_plugin {              /* what --registry=name makes; address may be
     micro_selector *(*selector)(micro_registry *registry);
 };
 
-/* ---- 13. Running -------------------------------------------------------------------------------
+/* ---- 14. Running -------------------------------------------------------------------------------
  * By itself: micro_service_run, or start and stop. In a loop of yours: .loops = MICRO_OFF, start,
  * then micro_poll when micro_poll_fd is readable or micro_poll_timeout has passed; run is then a
  * loop around micro_poll.
@@ -751,7 +781,7 @@ MICRO_API int micro_poll_timeout(micro_service *svc);
 MICRO_API MICRO_CHECKED micro_err micro_post(micro_service *svc, int delay_ms,
                                              void (*fn)(void *arg), void *arg);
 
-/* ---- 14. Log ---------------------------------------------------------------------------------*/
+/* ---- 15. Log ---------------------------------------------------------------------------------*/
 
 enum micro_log_level {
     MICRO_LOG_NONE, MICRO_LOG_ERROR, MICRO_LOG_WARN, MICRO_LOG_INFO, MICRO_LOG_DEBUG
@@ -768,7 +798,7 @@ MICRO_API void micro_log(int level, const char *file, int line, const char *fmt,
 #define MICRO_LOG(level, ...) \
     ((level) <= MICRO_LOG_MAX ? micro_log((level), __FILE__, __LINE__, __VA_ARGS__) : (void)0)
 
-/* ---- 15. Memory ------------------------------------------------------------------------------*/
+/* ---- 16. Memory ------------------------------------------------------------------------------*/
 
 /* One function for everything: old NULL allocates, new_size 0 frees; old_size was asked for.
  * Process-wide, before anything else. [- | - | setup] */
@@ -780,12 +810,12 @@ MICRO_API void micro_allocator_set(micro_realloc_fn *fn, void *arg);
 MICRO_API void micro_pool_use(void *memory, size_t size);
 MICRO_API size_t micro_pool_peak(void);
 
-/* ---- 16. Toolkit -----------------------------------------------------------------------------*/
+/* ---- 17. Toolkit -----------------------------------------------------------------------------*/
 
 /* The `micro` command: micro_cli.c is a main around it. [exit code | - | one thread] */
 MICRO_API int micro_cli_main(int argc, char **argv);
 
-/* ---- 17. Machinery -----------------------------------------------------------------------------
+/* ---- 18. Machinery -----------------------------------------------------------------------------
  * What the macros above are made of. Names that end in _ are not for you. */
 
 MICRO_API bool micro_list_grow_(micro_ctx *ctx, void *list, size_t element_size);
@@ -806,6 +836,20 @@ MICRO_API bool micro_list_grow_(micro_ctx *ctx, void *list, size_t element_size)
                                                     const Req *req_, Rsp *rsp_, \
                                                     const micro_call_opts *opts_) \
     { return micro_call(ctx_, service_, &id##_method, req_, rsp_, opts_); } \
+    MICRO_INLINE_ void id##_done_(micro_ctx *ctx_, micro_err err_, micro_fn *fn_, \
+                                  const void *rsp_, void *arg_) \
+    { ((void (*)(micro_ctx *, micro_err, const Rsp *, void *))fn_)(ctx_, err_, (const Rsp *)rsp_, \
+                                                                   arg_); } \
+    MICRO_INLINE_ void id##_start_with(micro_ctx *ctx_, const char *service_, const Req *req_, \
+                                       const micro_call_opts *opts_, \
+                                       void (*done_)(micro_ctx *, micro_err, const Rsp *, void *), \
+                                       void *arg_) \
+    { micro_call_start(ctx_, service_, &id##_method, req_, opts_, id##_done_, (micro_fn *)done_, \
+                       arg_); } \
+    MICRO_INLINE_ void id##_start(micro_ctx *ctx_, const char *service_, const Req *req_, \
+                                  void (*done_)(micro_ctx *, micro_err, const Rsp *, void *), \
+                                  void *arg_) \
+    { id##_start_with(ctx_, service_, req_, NULL, done_, arg_); } \
     MICRO_INLINE_ micro_err id##_invoke_(micro_ctx *ctx_, micro_fn *fn_, const void *req_, \
                                          void *rsp_) \
     { return ((micro_err (*)(micro_ctx *, const Req *, Rsp *))fn_)(ctx_, (const Req *)req_, \

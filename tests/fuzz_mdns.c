@@ -39,10 +39,11 @@ static bool fuzz_mdns_wanted(void *arg, micro_str name)
 }
 
 /* What is told has all its parts. */
-static bool fuzz_mdns_tell(void *arg, enum micro_change what, const micro_entry *e)
+static bool fuzz_mdns_tell(void *arg, enum micro_change what, const micro_entry *e, size_t weight)
 {
     (void)arg;
     (void)what;
+    (void)weight;
     if (!e->name.len || !e->version.len || e->nodes.len != 1 || !e->nodes.ptr[0].id.len ||
         !e->nodes.ptr[0].address.len || micro__entry_problem(e))
         abort();
@@ -115,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_mdns_left = how >> 4;
     for (uint64_t now = 1000; now < 200000; now += 60000) {
         micro__mdns_responder_hear(&r, data + 1, size - 1, how & 1, now);
-        micro__mdns_browser_hear(&b, data + 1, size - 1, now);
+        micro__mdns_hear(&b, data + 1, size - 1, now);
         micro__mdns_browser_tick(&b, now);
     }
     fuzz_mdns_left = -1;

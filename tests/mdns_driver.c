@@ -2,11 +2,11 @@
 /* Lets a script use the mdns registry of one process: commands come as lines on stdin, each is
  * answered by any number of `node` lines and one that starts with `ok` or `error`.
  *
- *   put NAME VERSION ID ADDRESS TTL_MS [KEY=VALUE]...     TTL_MS 0: the registry's own
+ *   put NAME VERSION ID ADDRESS TTL_MS [KEY=VALUE]...    TTL_MS 0: the registry's own
  *   big NAME VERSION ID ADDRESS ENDPOINTS                  a node with so many endpoints
  *   del NAME ID
  *   get NAME    first NAME    list                         ok MICROSECONDS
- *   watch NAME  watch *  unwatch                           events: event WHAT NAME VERSION ID ADDRESS
+ *   watch NAME  watch *  unwatch              events: event WHAT NAME VERSION ID ADDRESS
  *   nest NAME   as watch, and each callback gets NAME      event nested ...
  *   timeout MS  cancel MS                                  of the look-ups that follow, of the next
  *   sleep MS    free    new    quit */

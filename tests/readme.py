@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What the documents show is true: their C and C++ compiles, their commands run and print what stands
-below them, their links lead somewhere.
+"""What the documents show is true: their C and C++ compiles, their commands run and print what
+stands below them, their links lead somewhere.
 
-The C blocks of a page are one file, in their order. Programs (with a main) stand alone, but the first
-may be what the others build on; indented blocks are statements inside a function, and what they use
-without declaring it is listed in GIVEN. A ```sh block is run if a ```text block with its output follows; of other commands, make's
-targets must exist.
+The C blocks of a page are one file, in their order. Programs (with a main) stand alone, but the
+first may be what the others build on; indented blocks are statements inside a function, and what
+they use without declaring it is listed in GIVEN. A ```sh block is run if a ```text block with its
+output follows; of other commands, make's targets must exist.
 """
 
 import glob
@@ -164,10 +164,10 @@ def check_make(page):
     for kind, text, line in blocks(page):
         if kind != "sh":
             continue
-        for target in re.findall(r"^make ([a-z][-a-z]*)|&& make ([a-z][-a-z]*)", text, re.MULTILINE):
-            ran = run(["make", "-n", "-o", "all", "".join(target)], cwd=ROOT)
-            missing = "No rule to make target '%s'" % "".join(target) in ran.stdout
-            yield "%s:%d: make %s" % (page, line, "".join(target)), ran.stdout if missing else None
+        for target in re.findall(r"(?:^|&& )make ([a-z][-a-z]*)", text, re.MULTILINE):
+            ran = run(["make", "-n", "-o", "all", target], cwd=ROOT)
+            missing = "No rule to make target '%s'" % target in ran.stdout
+            yield "%s:%d: make %s" % (page, line, target), ran.stdout if missing else None
 
 
 def anchors(page):
@@ -210,7 +210,9 @@ def check_greeter():
     """The first program of the README is the example."""
     first = [text for kind, text, _ in blocks("README.md") if kind == "c"][0]
     example = read("examples/greeter/greeter.c")
-    return None if example.split("\n", 1)[1] == first else "it is not examples/greeter/greeter.c"
+    if example.split("\n", 2)[2] == first:  # behind the licence and the purpose
+        return None
+    return "it is not examples/greeter/greeter.c"
 
 
 def checks():

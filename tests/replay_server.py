@@ -203,14 +203,13 @@ class Script:
             if f == "body":
                 have = masked(have)
             if isinstance(want, bytes):
-                want = masked(want) if f == "body" else want
-                same = want == have
-                want = wire.show(want)
+                same = (masked(want) if f == "body" else want) == have
             else:
                 same = wire.matches(want, have)
             if not same:
                 problems.append("request %d: %s: expected %s\n%s got %s"
-                                % (i + 1, f, want, " " * 24, wire.show(have)))
+                                % (i + 1, f, wire.show(want) if isinstance(want, bytes) else want,
+                                   " " * 24, wire.show(have)))
         return problems
 
     def _occurred(self, d, due, got, closed):
@@ -519,6 +518,7 @@ def main():
     sys.stdout.reconfigure(line_buffering=True)
     started = time.monotonic()
     every, tally = scripts(args), Tally()
+    tally.check("the tables", wire.table_problems())
     server = Server(args)
     quiet = [(s, [], None) for s in every if s.wait >= 1]
     threads = []

@@ -260,6 +260,24 @@ def deviations(role):
     return out, len(reasons)
 
 
+def table_problems():
+    """What is wrong with the tables themselves: they must agree with each other and the files."""
+    known, out = index(), []
+    files = {f[:-len(".http")] for f in os.listdir(GOLDEN) if f.endswith(".http")}
+    out += ["the index and the files differ: %s" % n for n in sorted(files ^ set(known))]
+    server, reasons = deviations("server")
+    client, _ = deviations("client")
+    if reasons > 20:
+        out.append("%d reasons for deviations are more than 20" % reasons)
+    for name in sorted(files):
+        ids = {d.ident for d in server.get(name, []) + client.get(name, [])}
+        if name in known and ids != known[name][2]:
+            out.append("%s: the index names %s, the deviations are %s"
+                       % (name, sorted(known[name][2]), sorted(ids)))
+    out += ["deviations of a capture that is not there: %s" % n for n in sorted(set(server) - files)]
+    return out
+
+
 def captures(pattern):
     out = []
     for file in sorted(os.listdir(GOLDEN)):
@@ -291,8 +309,9 @@ def literal(data):
 
 def show(data):
     """Bytes as the patterns above write them, shortened."""
-    text = literal(data)
-    return text if len(text) <= 700 else text[:300] + " [... %d bytes ...] " % len(data) + text[-300:]
+    if len(data) <= 700:
+        return literal(data)
+    return "%s [... %d bytes in all ...] %s" % (literal(data[:300]), len(data), literal(data[-300:]))
 
 
 # ---- has the other end read what was sent? -------------------------------------------------------

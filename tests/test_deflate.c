@@ -330,6 +330,100 @@ TEST(deflate_hand_made_streams)
     }
 }
 
+/* Dynamic blocks by their code lengths, each of which is written in two bits. A reader that is less
+ * strict than zlib would find the text, and the checksum that belongs to it. */
+typedef struct deflate_table {
+    const char *what;
+    const char *codes;                   /* lengths of the 18 length codes, in their odd order */
+    unsigned literals, a, b, end, three; /* how many; lengths of 'a', 'b', 256, 257 */
+    unsigned distances;                  /* how many */
+    const char *distance;                /* lengths of the first ones */
+    const char *bits, *text;
+    bool good;
+} deflate_table;
+
+#define DEFLATE_CODES "000200000000020202" /* 0 to 3 have two bits each */
+
+static const deflate_table deflate_tables[] = {
+    { "two literals", DEFLATE_CODES, 257, 1, 0, 1, 0, 1, "0", "0001", "aaa", true },
+    { "286 literals", DEFLATE_CODES, 286, 1, 0, 1, 0, 1, "0", "0001", "aaa", true },
+    { "287 literals", DEFLATE_CODES, 287, 1, 0, 1, 0, 1, "0", "0001", "aaa", false },
+    { "288 literals", DEFLATE_CODES, 288, 1, 0, 1, 0, 1, "0", "0001", "aaa", false },
+    { "30 distances", DEFLATE_CODES, 257, 1, 0, 1, 0, 30, "0", "0001", "aaa", true },
+    { "31 distances", DEFLATE_CODES, 257, 1, 0, 1, 0, 31, "0", "0001", "aaa", false },
+    { "32 distances", DEFLATE_CODES, 257, 1, 0, 1, 0, 32, "0", "0001", "aaa", false },
+    { "too many literal codes", DEFLATE_CODES, 258, 1, 2, 2, 2, 1, "0", "00011", "aaa", false },
+    { "too few literal codes", DEFLATE_CODES, 257, 2, 0, 2, 0, 1, "0", "00000001", "aaa", false },
+    { "too many length codes", "000200000002020202", 257, 1, 0, 1, 0, 1, "0", "0001", "aaa",
+      false },
+    { "too few length codes", "000200000000000202", 257, 1, 0, 1, 0, 1, "0", "0001", "aaa", false },
+    { "too many distance codes", DEFLATE_CODES, 257, 1, 0, 1, 0, 3, "111", "0001", "aaa", false },
+    { "two distance codes", DEFLATE_CODES, 258, 1, 0, 2, 2, 2, "11", "011010", "aaaa", true },
+    { "one of one bit", DEFLATE_CODES, 258, 1, 0, 2, 2, 1, "1", "011010", "aaaa", true },
+    { "the other bit of it", DEFLATE_CODES, 258, 1, 0, 2, 2, 1, "1", "011110", "aaaa", false },
+    { "one of two bits", DEFLATE_CODES, 257, 1, 0, 1, 0, 1, "2", "0001", "aaa", false },
+    { "too few distance codes", DEFLATE_CODES, 257, 1, 0, 1, 0, 2, "12", "0001", "aaa", false },
+    { "no distance code, but used", DEFLATE_CODES, 258, 1, 0, 2, 2, 1, "0", "011010", "aaaa",
+      false },
+    { "distance 2 of 1", DEFLATE_CODES, 258, 1, 0, 2, 2, 2, "11", "011110", "aaaa", false },
+    { "only the end", DEFLATE_CODES, 257, 0, 0, 1, 0, 1, "0", "0", "", true },
+    { "no end", DEFLATE_CODES, 257, 1, 1, 0, 0, 1, "0", "0001", "aaa", false },
+};
+
+/* Numbers lowest bit first, codes highest first: as deflate_bits wants them. */
+static char *deflate_number(char *to, unsigned v, unsigned bits)
+{
+    for (; bits; bits--, v >>= 1)
+        *to++ = (char)('0' + (v & 1));
+    return to;
+}
+
+static char *deflate_code(char *to, unsigned length)
+{
+    *to++ = (char)('0' + (length >> 1));
+    *to++ = (char)('0' + (length & 1));
+    return to;
+}
+
+static void deflate_write_table(char *to, const deflate_table *t)
+{
+    to = deflate_number(to, 1 | 2 << 1, 3); /* last block, dynamic */
+    to = deflate_number(to, t->literals - 257, 5);
+    to = deflate_number(to, t->distances - 1, 5);
+    to = deflate_number(to, 18 - 4, 4);
+    for (const char *c = t->codes; *c; c++)
+        to = deflate_number(to, (unsigned)(*c - '0'), 3);
+    for (unsigned i = 0; i < t->literals; i++)
+        to = deflate_code(to, i == 'a'   ? t->a
+                              : i == 'b' ? t->b
+                              : i == 256 ? t->end
+                              : i == 257 ? t->three
+                                         : 0);
+    for (unsigned i = 0; i < t->distances; i++)
+        to = deflate_code(to, i < strlen(t->distance) ? (unsigned)(t->distance[i] - '0') : 0);
+    strcpy(to, t->bits);
+}
+
+TEST(deflate_code_tables)
+{
+    for (size_t i = 0; i < MICRO_COUNTOF(deflate_tables); i++) {
+        const deflate_table *t = &deflate_tables[i];
+        static char bits[1024];
+        NOTE("%s", t->what);
+        deflate_write_table(bits, t);
+        uint8_t in[256] = { 0x78, 0x9c };
+        size_t len = 2 + deflate_bits(in + 2, bits);
+        uint32_t sum = deflate_adler((const uint8_t *)t->text, strlen(t->text));
+        micro_buf out = { 0 };
+        for (int shift = 24; shift >= 0; shift -= 8)
+            in[len++] = (uint8_t)(sum >> shift);
+        micro__buf_text(&out, "aaa"); /* nothing that a match may reach */
+        CHECK_EQ_INT(deflate_read(in, len, 100, &out), t->good ? MICRO_OK : MICRO_EFORMAT);
+        CHECK_EQ_MEM(out.ptr + 3, out.len - 3, t->text, t->good ? strlen(t->text) : 0);
+        micro__buf_free(&out);
+    }
+}
+
 TEST(deflate_heads)
 {
     int accepted = 0, wrong = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Services as JSON: written as go-micro of 2018 does, read from every generation; and as protobuf. */
+/* Services as JSON: written as go-micro of 2018 does, read from every generation; as protobuf. */
 #include "failing.h"
 #include "harness.h"
 #include "net/net.h"

@@ -56,7 +56,7 @@ static const char *tflags_printed(tflags *f, const char *line, micro_err want)
     return out;
 }
 
-/* ---- values ------------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 TEST(flags_nothing_said)
 {
@@ -297,7 +297,7 @@ TEST(flags_of_a_command)
     micro__arena_free(&f.arena);
 }
 
-/* ---- environment -------------------------------------------------------------------------------- */
+/* ---- environment ---------------------------------------------------------------------------- */
 
 TEST(flags_precedence)
 {
@@ -392,7 +392,7 @@ TEST(flags_metadata)
     micro__arena_free(&f.arena);
 }
 
-/* ---- a program's own ---------------------------------------------------------------------------- */
+/* ---- a program's own ------------------------------------------------------------------------ */
 
 typedef struct tflags_own {
     const char *queue;
@@ -472,7 +472,7 @@ TEST(flags_own_wrong)
     }
 }
 
-/* ---- help ---------------------------------------------------------------------------------------- */
+/* ---- help ----------------------------------------------------------------------------------- */
 
 TEST(flags_help_text)
 {
@@ -517,7 +517,7 @@ TEST(flags_help_text)
     micro__arena_free(&f.arena);
 }
 
-/* ---- plug-ins ------------------------------------------------------------------------------------ */
+/* ---- plug-ins ------------------------------------------------------------------------------- */
 
 static const char *tflags_plugin_address;
 
@@ -581,6 +581,22 @@ TEST(plugins_not_found)
     micro_registry_free(reg);
 }
 
+/* The strategy is the client's, and the flag comes before the code. */
+TEST(plugins_round_robin_reaches_the_client)
+{
+    char program[] = "p", flag[] = "--selector=roundrobin";
+    char *argv[] = { program, flag, NULL };
+    const micro_call_opts call = { .size_ = sizeof call, .strategy = &micro_strategy_random };
+    micro_service *svc = micro_service_new(.argc = 2, .argv = argv, .call = &call);
+    micro_service *plain = micro_service_new(.argc = 1, .argv = argv, .call = &call);
+
+    CHECK_EQ_INT(micro_service_error(svc), MICRO_OK);
+    CHECK(svc->client.defaults.strategy == &micro_strategy_round_robin);
+    CHECK(plain->client.defaults.strategy == &micro_strategy_random);
+    micro_service_free(svc);
+    micro_service_free(plain);
+}
+
 TEST(plugins_checked_before_use)
 {
     static const struct {
@@ -606,7 +622,7 @@ TEST(plugins_checked_before_use)
     }
 }
 
-/* ---- memory -------------------------------------------------------------------------------------- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 TEST(flags_out_of_memory)
 {

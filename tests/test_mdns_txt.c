@@ -46,8 +46,8 @@ static micro_str txt_str(const micro_buf *b)
     return micro__str(b->ptr ? b->ptr : "", b->len);
 }
 
-/* What was read is what the JSON says: written again it is the same, and once more through a payload
- * of ours. */
+/* What was read is what the JSON says: written again it is the same, and through a payload of ours
+ * it comes back. */
 static void txt_round(char *hex, const char *json, bool same_order)
 {
     micro_ctx *ctx = micro_ctx_new(NULL), *other = micro_ctx_new(NULL);

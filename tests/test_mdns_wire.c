@@ -205,7 +205,7 @@ TEST(mdns_wire_hostile)
     }
 }
 
-/* Pointers, each to the one before, as the content of a first record, and a second record whose name
+/* Pointers, each to the one before, as the content of a first record, and a second whose name
  * begins at their end: followed for as long as a name can have use for it. */
 TEST(mdns_wire_pointer_chain_is_bounded)
 {

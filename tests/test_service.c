@@ -254,6 +254,53 @@ TEST(service_stop_from_a_callback_and_another_thread)
     micro_registry_free(reg);
 }
 
+static micro_err service_stop_hook(micro_service *svc, void *arg)
+{
+    (void)arg;
+    micro_service_stop(svc);
+    return MICRO_OK;
+}
+
+TEST(service_stop_from_a_hook)
+{
+    micro_log_set(MICRO_LOG_NONE, NULL, NULL);
+    enum micro_moment moments[] = { MICRO_AFTER_START, MICRO_BEFORE_STOP, MICRO_AFTER_STOP };
+
+    for (size_t i = 0; i < MICRO_COUNTOF(moments); i++) {
+        micro_registry *reg = micro_registry_memory_new();
+        micro_service *svc = micro_service_new(.registry = reg, .address = "127.0.0.1:0");
+        NOTE("moment %zu", i);
+        micro_service_on(svc, moments[i], service_stop_hook, NULL);
+        micro_service_on(svc, MICRO_AFTER_START, service_post_stop, NULL);
+        micro_err err = micro_service_run(svc);
+        CHECK(err == MICRO_OK || (i == 0 && err == MICRO_ECLOSED)); /* nothing can be posted any more */
+        micro_service_free(svc);
+        micro_registry_free(reg);
+    }
+}
+
+static void *service_stop_later(void *arg)
+{
+    raw_sleep(50);
+    micro_service_stop(arg);
+    return NULL;
+}
+
+TEST(service_stop_from_another_thread_ends_run)
+{
+    for (int loops = -1; loops <= 1; loops++) {
+        micro_registry *reg = micro_registry_memory_new();
+        micro_service *svc = micro_service_new(.registry = reg, .address = "127.0.0.1:0", .loops = loops);
+        pthread_t t;
+        NOTE("loops %d", loops);
+        pthread_create(&t, NULL, service_stop_later, svc);
+        CHECK_EQ_INT(micro_service_run(svc), MICRO_OK);
+        pthread_join(t, NULL);
+        micro_service_free(svc);
+        micro_registry_free(reg);
+    }
+}
+
 /* ---- posted functions -------------------------------------------------------------------------- */
 
 static atomic_int service_ticks;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The same API in C++17: options are values, a lambda without captures is a handler, and memory for
 // a reply comes from the ctx.
 //

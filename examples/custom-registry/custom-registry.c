@@ -1,6 +1,6 @@
-/* A registry of one's own: a text file that the processes of a machine share. There is no watch, so
- * the selector asks again from time to time.
- *
+/* SPDX-License-Identifier: MIT */
+/* A registry of one's own, a text file that the processes of a machine share. Without watch, the
+ * selector asks again from time to time.
  *     custom-registry                                          serves, by services.txt
  *     custom-registry NAME                                     calls it
  *     custom-registry --registry=file --registry_address=PATH  another file */

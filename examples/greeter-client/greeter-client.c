@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Calls the greeter by name: greeter-client [NAME]. */
 #include "micro.h"
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A service: found by name, called in JSON or protobuf by C, by Go, or by the micro command. */
 #include "micro.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Metadata goes along with calls, and with the calls that are made from them.
  *
  *     metadata             the shop: Order.Place wants to know the user and calls Stock.Reserve,

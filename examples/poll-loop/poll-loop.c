@@ -1,6 +1,7 @@
-/* A service inside the program's own loop around poll(). Lines typed in become the text that others
- * read (Board.Read) and write (Board.Write); a clock beside them counts seconds. Ends when the input
- * ends or a signal comes. */
+/* SPDX-License-Identifier: MIT */
+/* A service inside the program's own loop around poll(). Lines typed in become the text that
+ * others read (Board.Read) and write (Board.Write); a clock beside them counts seconds. The end of
+ * the input or a signal ends it. */
 #define _POSIX_C_SOURCE 200809L
 #include "micro.h"
 #include <errno.h>

@@ -39,7 +39,11 @@ struct micro_ctx {
     atomic_flag wait_lock;      /* guards wait_fn, wait_arg */
     void (*wait_fn)(void *arg); /* wakes whoever blocks on this ctx; called with wait_lock held */
     void *wait_arg;
-    struct micro_ctx *next; /* free list */
+    _Atomic(struct micro__family *) family; /* of what was started on it; NULL: nothing */
+    struct micro__family *parent;           /* of a child */
+    void (*complete)(void *arg);            /* of a child that has ended */
+    void *complete_arg;
+    struct micro_ctx *next; /* free list, or siblings */
 };
 
 /* A ctx that has been zeroed and given an arena: makes every string "" and sets the mark. */

@@ -211,8 +211,8 @@ static size_t float_write(char *out, float_decimal d)
     return float_write_exp(out, digits, n, point - 1);
 }
 
-/* Takes mantissa and exponent as stored (not both 0), how many bits a mantissa has, and the exponent
- * of its lowest one. */
+/* Takes mantissa and exponent as stored (not both 0), how many bits a mantissa has, and the
+ * exponent of its lowest one. */
 static float_decimal float_shortest_of(uint64_t mantissa, int exponent, int bits, int q)
 {
     if (!exponent)

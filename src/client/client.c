@@ -35,7 +35,7 @@ static void client_merge(micro_call_opts *to, const micro_call_opts *own)
 }
 #undef CLIENT_TAKE
 
-static micro_err client_options(micro__call *k, const micro_call_opts *opts)
+MICRO_PRIVATE micro_err micro__call_options(micro__call *k, const micro_call_opts *opts)
 {
     micro_call_opts own;
 
@@ -104,7 +104,7 @@ static micro_err client_pick(micro__call *k)
     return client_protocol(k);
 }
 
-static micro_err client_choose(micro__call *k)
+MICRO_PRIVATE micro_err micro__call_choose(micro__call *k)
 {
     k->node = NULL;
     k->nodes = NULL;
@@ -116,7 +116,7 @@ static micro_err client_choose(micro__call *k)
     return client_protocol(k);
 }
 
-static void client_unchoose(micro__call *k, micro_err result)
+MICRO_PRIVATE void micro__call_unchoose(micro__call *k, micro_err result)
 {
     if (k->node)
         micro__selector_mark(k->c->selector, k->service, k->node, result);
@@ -140,7 +140,7 @@ static micro_err client_dial(micro__call *k, micro__link **link)
     return err;
 }
 
-static void client_info(micro__call *k)
+MICRO_PRIVATE void micro__call_info(micro__call *k)
 {
     micro_info *info = &k->ctx->info;
 
@@ -161,9 +161,9 @@ static micro_err client_attempt(micro__call *k)
     bool keep = false;
 
     k->untouched = true;
-    micro_err err = client_choose(k);
+    micro_err err = micro__call_choose(k);
     if (err == MICRO_OK) {
-        client_info(k);
+        micro__call_info(k);
         bool ours = micro__transport_is_http(k->c->transport); /* it gives way by itself */
         if (!ours)
             micro_block_begin();
@@ -175,7 +175,7 @@ static micro_err client_attempt(micro__call *k)
         if (!ours)
             micro_block_end();
     }
-    client_unchoose(k, err);
+    micro__call_unchoose(k, err);
     return err;
 }
 
@@ -196,7 +196,7 @@ static bool client_passing(micro_err err)
 }
 
 /* Without proof that nothing was executed, only what may be executed twice is tried again. */
-static bool client_again(micro__call *k, micro_err err)
+MICRO_PRIVATE bool micro__call_again(micro__call *k, micro_err err)
 {
     if (k->attempt >= k->o.attempts || err == MICRO_ECANCELED ||
         micro__ctx_check(k->ctx, k->deadline) != MICRO_OK)
@@ -208,8 +208,8 @@ static bool client_again(micro__call *k, micro_err err)
     return k->o.idempotent && client_passing(err);
 }
 
-/* 10, 100, 1000 ms, each less up to a half by chance. False: no time is left for it. */
-static bool client_backoff(micro__call *k)
+/* 10, 100, 1000 ms, each less up to a half by chance. < 0: no time is left for it. */
+MICRO_PRIVATE int micro__call_backoff(micro__call *k)
 {
     int ms = 10;
 
@@ -218,28 +218,55 @@ static bool client_backoff(micro__call *k)
     ms -= (int)(micro__random_fast() % (uint64_t)(ms / 2 + 1));
     if (k->o.backoff)
         ms = k->o.backoff(k->o.arg, k->attempt + 1);
+    if (ms < 0)
+        ms = 0;
+    return k->deadline && micro__now_ms() + (uint64_t)ms >= k->deadline ? -1 : ms;
+}
+
+MICRO_PRIVATE micro_err micro__call_over(micro__call *k)
+{
+    micro_err err = micro__ctx_check(k->ctx, k->deadline);
+
+    if (err == MICRO_ETIMEDOUT)
+        return micro__ctx_local(k->ctx, err, "context deadline exceeded");
+    return err == MICRO_OK ? err : micro__ctx_local(k->ctx, err, "context canceled");
+}
+
+static void client_pause(micro__call *k, int ms)
+{
     if (ms <= 0)
-        return true;
-    if (k->deadline && micro__now_ms() + (uint64_t)ms >= k->deadline)
-        return false;
+        return;
     micro_block_begin();
     micro__ctx_sleep(k->ctx, ms);
     micro_block_end();
-    return true;
 }
 
-static micro_err client_attempts(micro__call *k)
+MICRO_PRIVATE micro_err micro__call_attempts(micro__call *k)
 {
     for (k->attempt = 1;; k->attempt++) {
-        micro_err err = micro__ctx_check(k->ctx, k->deadline);
-        if (err == MICRO_ETIMEDOUT)
-            return micro__ctx_local(k->ctx, err, "context deadline exceeded");
+        micro_err err = micro__call_over(k);
         if (err != MICRO_OK)
-            return micro__ctx_local(k->ctx, err, "context canceled");
-        err = client_attempt(k);
-        if (err == MICRO_OK || !client_again(k, err) || !client_backoff(k))
             return err;
+        err = client_attempt(k);
+        if (err == MICRO_OK || !micro__call_again(k, err))
+            return err;
+        int ms = micro__call_backoff(k);
+        if (ms < 0)
+            return err;
+        client_pause(k, ms);
     }
+}
+
+MICRO_PRIVATE micro_err micro__call_resolve(micro__call *k, micro__addr *to)
+{
+    micro_err err = micro__http_resolve(to, k->address);
+
+    if (err == MICRO_OK)
+        return err;
+    return err == MICRO_EINVAL
+               ? micro__ctx_local(k->ctx, err, "malformed address %s", k->address)
+               : micro__ctx_local(k->ctx, MICRO_ECONNECT,
+                                  "connection error: dial tcp: lookup %s: no such host", k->address);
 }
 
 MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, const char *service,
@@ -257,11 +284,11 @@ MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, con
 
     micro__ctx_clear_error(ctx);
     micro__type_zero(method->rsp, rsp);
-    micro_err err = client_options(&k, opts);
+    micro_err err = micro__call_options(&k, opts);
     if (err == MICRO_OK) {
         k.deadline = micro__ctx_until(ctx, k.o.timeout_ms);
         ctx->deadline = k.deadline;
-        err = client_attempts(&k);
+        err = micro__call_attempts(&k);
         ctx->deadline = own;
     }
     if (err == MICRO_OK)

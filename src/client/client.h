@@ -44,6 +44,7 @@ typedef struct micro__client {
     micro_selector *selector;
     micro_transport *transport;
     micro__pool *pool;
+    micro__pool_opts pool_opts;
     const micro_codec *const *codecs; /* the program's own */
     size_t ncodecs;
     micro_call_opts defaults; /* 0 where nothing was said */
@@ -53,5 +54,10 @@ typedef struct micro__client {
 MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, const char *service,
                                            const micro_method *method, const void *req, void *rsp,
                                            const micro_call_opts *opts);
+
+/* micro_call_start: e is where it runs. */
+MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx, const char *service,
+                                       const micro_method *method, const void *req, const micro_call_opts *opts,
+                                       micro_done_fn *done, micro_fn *fn, void *arg);
 
 #endif

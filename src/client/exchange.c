@@ -21,8 +21,20 @@ static void exchange_end(const micro__call *k, micro_buf *out, size_t at)
         micro__protorpc_request_end(out, at);
 }
 
+MICRO_PRIVATE void micro__call_wrap(const micro__call *k, const micro_buf *message, micro_buf *out)
+{
+    size_t at = exchange_begin(k, out);
+
+    micro__buf_add(out, message->ptr, message->len);
+    exchange_end(k, out, at);
+}
+
 static micro_err exchange_encode(micro__call *k, micro_buf *out)
 {
+    if (k->message) {
+        micro__call_wrap(k, k->message, out);
+        return out->failed ? micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory") : MICRO_OK;
+    }
     size_t at = exchange_begin(k, out);
     micro_err err = micro__codec_encode(k->codec, k->ctx, k->method->req, k->req, out);
 
@@ -41,7 +53,7 @@ static micro_err exchange_send(micro__call *k, micro__link *link)
     if (!body)
         return micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
     micro_err err = exchange_encode(k, body);
-    if (err == MICRO_OK && !micro__call_headers(k, link, &msg.header))
+    if (err == MICRO_OK && !micro__call_headers(k, link->calls, &msg.header))
         err = micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
     if (err == MICRO_OK) {
         msg.body.ptr = (const uint8_t *)(body->ptr ? body->ptr : "");
@@ -85,7 +97,7 @@ static micro_err exchange_envelope(micro__call *k, char *body, size_t len)
     return exchange_decode(k, env.body, env.body_len);
 }
 
-static micro_err exchange_reply(micro__call *k, const micro_msg *msg)
+MICRO_PRIVATE micro_err micro__call_reply(micro__call *k, const micro_msg *msg)
 {
     micro_str error = micro__pairs_get(&msg->header, "Micro-Error");
     micro_str type = micro__pairs_get(&msg->header, "Content-Type");
@@ -102,6 +114,13 @@ static micro_err exchange_reply(micro__call *k, const micro_msg *msg)
                                        : exchange_envelope(k, body, msg->body.len);
 }
 
+MICRO_PRIVATE micro_err micro__call_http_reply(micro__call *k, micro__http_reader *r)
+{
+    const micro_msg msg = { { r->head.headers, r->head.nheaders, 0 }, { (const uint8_t *)r->body, r->body_len } };
+
+    return r->head.status == 200 ? micro__call_reply(k, &msg) : micro__http_status_error(r);
+}
+
 MICRO_PRIVATE micro_err micro__call_exchange(micro__call *k, micro__link *link, bool *keep)
 {
     micro_msg reply = { { NULL, 0, 0 }, { NULL, 0 } };
@@ -115,5 +134,5 @@ MICRO_PRIVATE micro_err micro__call_exchange(micro__call *k, micro__link *link, 
     if (err != MICRO_OK)
         return err;
     *keep = true;
-    return exchange_reply(k, &reply);
+    return micro__call_reply(k, &reply);
 }

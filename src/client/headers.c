@@ -50,21 +50,21 @@ static micro_str headers_number(micro__arena *a, uint64_t v)
     return micro__str(p ? p : "0", p ? n : 1);
 }
 
-static void headers_routing(micro__call *k, micro_pairs *h, const micro__link *link)
+static void headers_routing(micro__call *k, micro_pairs *h, uint64_t id)
 {
     micro_str name = micro_s(k->method->name);
 
     headers_put(h, "Micro-Service", micro_s(k->service));
     headers_put(h, "Micro-Method", name);
     headers_put(h, "Micro-Endpoint", name);
-    headers_put(h, "Micro-Id", headers_number(&k->ctx->arena, link->calls));
+    headers_put(h, "Micro-Id", headers_number(&k->ctx->arena, id));
 }
 
-MICRO_PRIVATE bool micro__call_headers(micro__call *k, const micro__link *link, micro_pairs *out)
+MICRO_PRIVATE bool micro__call_headers(micro__call *k, uint64_t id, micro_pairs *out)
 {
     micro_ctx *ctx = k->ctx;
     const micro_pairs *meta = &ctx->metadata;
-    bool named = false, serving = ctx->info.serving;
+    bool named = false, serving = ctx->hops >= 0;
 
     out->len = out->cap = 0;
     out->ptr = micro__arena_take(&ctx->arena, sizeof *out->ptr * (meta->len + HEADERS_OWN));
@@ -72,7 +72,7 @@ MICRO_PRIVATE bool micro__call_headers(micro__call *k, const micro__link *link, 
         return false;
     headers_put(out, "Content-Type", micro_s(k->o.content_type));
     if (k->wire == MICRO__WIRE_BARE)
-        headers_routing(k, out, link);
+        headers_routing(k, out, id);
     if (ctx->deadline) {
         uint64_t now = micro__now_ms(), left = ctx->deadline > now ? ctx->deadline - now : 1;
         headers_put(out, "Timeout", headers_number(&ctx->arena, left * HEADERS_NS_PER_MS));

@@ -81,8 +81,9 @@ static micro_err codec_explain(const micro_codec *c, micro_ctx *ctx, micro_err e
 }
 
 /* Codecs of the user's know neither raw bytes nor our ways with a failure. */
-static micro_err codec_encode_foreign(const micro_codec *c, micro_ctx *ctx, const micro_type *type,
-                                      const void *obj, micro_buf *out)
+static MICRO__NOINLINE micro_err codec_encode_foreign(const micro_codec *c, micro_ctx *ctx,
+                                                      const micro_type *type, const void *obj,
+                                                      micro_buf *out)
 {
     size_t start = out->len;
     micro_err err = MICRO_OK;
@@ -109,8 +110,9 @@ MICRO_PRIVATE micro_err micro__codec_encode(const micro_codec *c, micro_ctx *ctx
     return codec_encode_foreign(c, ctx, type, obj, out);
 }
 
-static micro_err codec_decode_foreign(const micro_codec *c, micro_ctx *ctx, const micro_type *type,
-                                      char *in, size_t len, void *obj)
+static MICRO__NOINLINE micro_err codec_decode_foreign(const micro_codec *c, micro_ctx *ctx,
+                                                      const micro_type *type, char *in, size_t len,
+                                                      void *obj)
 {
     micro__type_zero(type, obj);
     if (type->flags & MICRO__TYPE_RAW) {

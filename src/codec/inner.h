@@ -69,6 +69,14 @@ static inline void micro__pointer_store(void *slot, const void *p)
     memcpy(slot, &p, sizeof p);
 }
 
+static inline bool micro__little_endian(void) /* known to the compiler */
+{
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
 /* ---- where.c: what went wrong and where, for the text of an error ------------------------------
  * Whoever fails says what; on the way out every level puts its step in front. While all is well
  * this costs nothing. */
@@ -145,20 +153,12 @@ static inline size_t micro__json_which(uint64_t found)
     return (size_t)((below & ones) * ones >> 56) - 1;
 }
 
-static inline bool micro__json_little(void) /* known to the compiler */
-{
-    const uint16_t one = 1;
-    uint8_t first;
-    memcpy(&first, &one, 1);
-    return first == 1;
-}
-
 /* The first byte from p on that is of one of the classes, or end. */
 static inline const char *micro__json_run(const char *p, const char *end, unsigned classes)
 {
     while (end - p >= 8) {
         uint64_t found = micro__json_special(p, classes);
-        if (found && micro__json_little())
+        if (found && micro__little_endian())
             return p + micro__json_which(found);
         if (found)
             break;
@@ -275,10 +275,11 @@ static inline const uint8_t *micro__proto_varint(const uint8_t *p, const uint8_t
 static inline const uint8_t *micro__proto_next(const uint8_t *p, const uint8_t *end, unsigned depth,
                                                micro__proto_token *t, bool *deep)
 {
+    const uint8_t *start = p;
     uint64_t key, len;
 
     p = micro__proto_varint(p, end, &key);
-    if (MICRO__RARE(!p || key < 8 || key > UINT32_MAX))
+    if (MICRO__RARE(!p || key < 8 || key > UINT32_MAX || p - start > 5))
         return NULL;
     t->key = (uint32_t)key;
     t->ptr = NULL;
@@ -308,20 +309,36 @@ static inline const uint8_t *micro__proto_next(const uint8_t *p, const uint8_t *
     return p + len;
 }
 
-/* Whether text is UTF-8; short ASCII is seen at once. */
-static inline bool micro__text_valid(const char *p, size_t len)
+/* Copies text. The result has a top bit of a byte set unless the text is short and ASCII. */
+static inline uint64_t micro__text_copy(char *to, const char *from, size_t len)
 {
-    uint64_t first = 0, last = 0;
-    if (len > 16)
-        return micro__utf8_valid(p, len);
-    if (len >= 8) { /* two words that may overlap */
-        memcpy(&first, p, 8);
-        memcpy(&last, p + len - 8, 8);
+    uint64_t a8, b8;
+    uint32_t a4, b4;
+    if (len > 16) {
+        memcpy(to, from, len);
+        return 0x80;
     }
-    for (size_t i = 0; len < 8 && i < len; i++)
-        first |= (uint64_t)(unsigned char)p[i];
-    return !((first | last) & UINT64_C(0x8080808080808080)) || micro__utf8_valid(p, len);
+    if (len >= 8) { /* in two pieces that may overlap */
+        memcpy(&a8, from, 8);
+        memcpy(&b8, from + len - 8, 8);
+        memcpy(to, &a8, 8);
+        memcpy(to + len - 8, &b8, 8);
+        return a8 | b8;
+    }
+    if (len >= 4) {
+        memcpy(&a4, from, 4);
+        memcpy(&b4, from + len - 4, 4);
+        memcpy(to, &a4, 4);
+        memcpy(to + len - 4, &b4, 4);
+        return a4 | b4;
+    }
+    uint64_t all = 0;
+    for (size_t i = 0; i < len; i++)
+        all |= (unsigned char)(to[i] = from[i]);
+    return all;
 }
+
+#define MICRO__TEXT_HIGH UINT64_C(0x8080808080808080) /* of what text_copy returns */
 
 /* ---- json_read.c, json_write.c, value.c -------------------------------------------------------*/
 

@@ -56,8 +56,9 @@ MICRO_PRIVATE const uint8_t *micro__proto_group(const uint8_t *p, const uint8_t 
         tags[open++] = tag;
         uint64_t key, value;
         do {
+            const uint8_t *start = p;
             p = micro__proto_varint(p, end, &key);
-            if (!p || key < 8 || key > UINT32_MAX)
+            if (!p || key < 8 || key > UINT32_MAX || p - start > 5)
                 return NULL;
             tag = (uint32_t)key >> 3;
             value = 0;
@@ -141,16 +142,16 @@ static bool proto_read_varint(const micro_field *f, uint64_t v, void *slot)
 static MICRO__NOINLINE bool proto_read_string(proto_in *in, const micro__proto_token *t,
                                               micro_str *slot)
 {
-    const char *text = (const char *)t->ptr;
-
-    if (MICRO__RARE(!micro__text_valid(text, t->len)))
-        return micro__where_fail(&in->where, MICRO_EFORMAT, "invalid UTF-8");
     char *copy = (char *)micro__arena_take(&in->ctx->arena, t->len + 1);
+
     if (MICRO__RARE(!copy))
         return micro__where_fail(&in->where, MICRO_ENOMEM, "out of memory");
-    memcpy(copy, text, t->len);
+    if (MICRO__RARE(micro__text_copy(copy, (const char *)t->ptr, t->len) & MICRO__TEXT_HIGH) &&
+        !micro__utf8_valid(copy, t->len))
+        return micro__where_fail(&in->where, MICRO_EFORMAT, "invalid UTF-8");
     copy[t->len] = 0;
-    *slot = micro__str(copy, t->len);
+    slot->ptr = copy;
+    slot->len = t->len;
     return true;
 }
 

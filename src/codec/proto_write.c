@@ -88,12 +88,21 @@ static void proto_write_close(micro_buf *out, size_t at)
 
 /* ---- values -----------------------------------------------------------------------------------*/
 
-/* What is written of a number: its bits, the same with the sign extended, or something else. */
-enum proto_write_form { PROTO_WRITE_BITS, PROTO_WRITE_SIGNED, PROTO_WRITE_ODD };
+/* How a number is loaded: four bytes with their sign, or without, eight bytes, or otherwise. */
+enum proto_write_form {
+    PROTO_WRITE_ODD,
+    PROTO_WRITE_S32,
+    PROTO_WRITE_U32,
+    PROTO_WRITE_64,
+    PROTO_WRITE_BOOL
+};
 static const uint8_t proto_write_forms[MICRO_KIND_chars + 1] = {
-    [MICRO_KIND_int32] = PROTO_WRITE_SIGNED, [MICRO_KIND_sint32] = PROTO_WRITE_ODD,
-    [MICRO_KIND_sint64] = PROTO_WRITE_ODD,   [MICRO_KIND_bool] = PROTO_WRITE_ODD,
-    [MICRO_KIND_enum] = PROTO_WRITE_ODD,
+    [MICRO_KIND_int32] = PROTO_WRITE_S32,    [MICRO_KIND_uint32] = PROTO_WRITE_U32,
+    [MICRO_KIND_float] = PROTO_WRITE_U32,    [MICRO_KIND_fixed32] = PROTO_WRITE_U32,
+    [MICRO_KIND_sfixed32] = PROTO_WRITE_U32, [MICRO_KIND_int64] = PROTO_WRITE_64,
+    [MICRO_KIND_uint64] = PROTO_WRITE_64,    [MICRO_KIND_double] = PROTO_WRITE_64,
+    [MICRO_KIND_fixed64] = PROTO_WRITE_64,   [MICRO_KIND_sfixed64] = PROTO_WRITE_64,
+    [MICRO_KIND_bool] = PROTO_WRITE_BOOL,
 };
 
 static MICRO__NOINLINE uint64_t proto_write_odd(const micro_field *f, const void *slot)
@@ -106,20 +115,26 @@ static MICRO__NOINLINE uint64_t proto_write_odd(const micro_field *f, const void
     return neg ? 0 - mag : mag;
 }
 
+/* What is written of a number: its bits, or for a varint its value. */
 static inline uint64_t proto_write_bits(const micro_field *f, const void *slot)
 {
     uint64_t v64;
     uint32_t v32;
 
-    if (proto_write_forms[f->kind] == PROTO_WRITE_ODD)
-        return proto_write_odd(f, slot);
-    if (f->size == sizeof v64) {
+    switch (proto_write_forms[f->kind]) {
+    case PROTO_WRITE_S32:
+        return (uint64_t)(int64_t) * (const int32_t *)slot;
+    case PROTO_WRITE_U32: /* a float too */
+        memcpy(&v32, slot, sizeof v32);
+        return v32;
+    case PROTO_WRITE_64:
         memcpy(&v64, slot, sizeof v64);
         return v64;
+    case PROTO_WRITE_BOOL:
+        return *(const uint8_t *)slot != 0;
+    default:
+        return proto_write_odd(f, slot);
     }
-    memcpy(&v32, slot, sizeof v32);
-    bool extend = proto_write_forms[f->kind] == PROTO_WRITE_SIGNED && v32 > INT32_MAX;
-    return extend ? v32 | UINT64_C(0xffffffff00000000) : v32;
 }
 
 static char *proto_write_number(char *to, unsigned wire, uint64_t bits)
@@ -136,36 +151,51 @@ static size_t proto_write_chars_len(const micro_field *f, const char *slot)
     return nul ? (size_t)(nul - slot) : f->cap;
 }
 
+/* The text itself, with its key and length, at once into the buffer; false: no UTF-8. */
+static bool proto_write_fitting(micro_buf *b, const micro_field *f, const char *ptr, size_t len)
+{
+    char *start = b->ptr + b->len, *to = proto_write_key(start, f, MICRO__PROTO_BYTES);
+
+    to = proto_write_digits(to, len);
+    if (MICRO__RARE(micro__text_copy(to, ptr, len) & MICRO__TEXT_HIGH) &&
+        f->kind != MICRO_KIND_bytes && !micro__utf8_valid(ptr, len))
+        return false;
+    b->len += (size_t)(to - start) + len;
+    return true;
+}
+
+static bool proto_write_pieces(micro_buf *b, const micro_field *f, const char *ptr, size_t len)
+{
+    if (f->kind != MICRO_KIND_bytes && !micro__utf8_valid(ptr, len))
+        return false;
+    micro__proto_put_varint(b, (uint64_t)f->tag << 3 | MICRO__PROTO_BYTES);
+    micro__proto_put_varint(b, len);
+    micro__buf_add(b, ptr, len);
+    return true;
+}
+
 /* Pointer and length are loaded one by one: both at once would have to wait for the two stores that
  * have often only just put them there. */
 static MICRO__NOINLINE bool proto_write_text(proto_out *out, const micro_field *f, const void *slot,
                                              bool keep)
 {
-    bool chars = f->kind == MICRO_KIND_chars, bytes = f->kind == MICRO_KIND_bytes;
+    bool chars = f->kind == MICRO_KIND_chars;
     const char *ptr = chars ? (const char *)slot : (const char *)micro__pointer_load(slot);
     size_t len = chars ? proto_write_chars_len(f, ptr)
                        : *(const size_t *)(const void *)((const char *)slot + sizeof ptr);
-    micro_buf *b = out->buf;
-    size_t room = b->cap - b->len;
+    size_t room = out->buf->cap - out->buf->len;
 
-    if (!len && !keep)
-        return true;
-    if (len && !ptr)
-        return micro__where_fail(&out->where, MICRO_EINVAL, "text without bytes");
-    if (!bytes && MICRO__RARE(!micro__text_valid(ptr, len)))
-        return micro__where_fail(&out->where, MICRO_EINVAL, "invalid UTF-8");
-    if (room >= PROTO_WRITE_SMALL && room - PROTO_WRITE_SMALL >= len) { /* all fits at once */
-        char *start = b->ptr + b->len, *to = proto_write_key(start, f, MICRO__PROTO_BYTES);
-        to = proto_write_digits(to, len);
-        if (len)
-            memcpy(to, ptr, len);
-        b->len += (size_t)(to - start) + len;
-        return true;
+    if (!len) {
+        if (!keep)
+            return true;
+        ptr = "";
     }
-    micro__proto_put_varint(b, (uint64_t)f->tag << 3 | MICRO__PROTO_BYTES);
-    micro__proto_put_varint(b, len);
-    micro__buf_add(b, ptr, len);
-    return true;
+    if (!ptr)
+        return micro__where_fail(&out->where, MICRO_EINVAL, "text without bytes");
+    bool fits = room >= PROTO_WRITE_SMALL && room - PROTO_WRITE_SMALL >= len;
+    return (fits ? proto_write_fitting(out->buf, f, ptr, len)
+                 : proto_write_pieces(out->buf, f, ptr, len)) ||
+           micro__where_fail(&out->where, MICRO_EINVAL, "invalid UTF-8");
 }
 
 /* keep: an empty message is written too. */
@@ -204,7 +234,8 @@ static MICRO__NOINLINE bool proto_write_keyed(proto_out *out, const micro_field 
 }
 
 /* A value with its key; unless keep is set, not if it is zero. */
-static bool proto_write_slot(proto_out *out, const micro_field *f, const char *slot, bool keep)
+static inline bool proto_write_slot(proto_out *out, const micro_field *f, const char *slot,
+                                    bool keep)
 {
     switch (f->kind) {
     case MICRO_KIND_message:
@@ -227,6 +258,52 @@ static bool proto_write_each(proto_out *out, const micro_field *f, const char *s
     return true;
 }
 
+#define PROTO_WRITE_RUN 16 /* varints of a packed list that are written at once */
+
+static char *proto_write_run(char *to, const micro_field *f, const char *slot, size_t n)
+{
+    if (f->kind == MICRO_KIND_int32) { /* what lists are mostly made of */
+        for (size_t i = 0; i < n; i++)
+            to =
+                proto_write_digits(to, (uint64_t)(int64_t)((const int32_t *)(const void *)slot)[i]);
+        return to;
+    }
+    for (size_t i = 0; i < n; i++)
+        to = proto_write_digits(to, proto_write_bits(f, slot + i * f->size));
+    return to;
+}
+
+static void proto_write_varints(micro_buf *b, const micro_field *f, const char *slot, size_t n)
+{
+    char scratch[PROTO_WRITE_RUN * 10];
+
+    while (n > 0 && !b->failed) {
+        size_t run = n < PROTO_WRITE_RUN ? n : PROTO_WRITE_RUN;
+        bool fits = b->cap - b->len >= sizeof scratch;
+        char *start = fits ? b->ptr + b->len : scratch;
+        size_t len = (size_t)(proto_write_run(start, f, slot, run) - start);
+        if (fits)
+            b->len += len;
+        else
+            micro__buf_add(b, start, len);
+        slot += run * f->size;
+        n -= run;
+    }
+}
+
+static void proto_write_fixed(micro_buf *b, const micro_field *f, const char *slot, size_t n)
+{
+    if (micro__little_endian() && n <= SIZE_MAX / f->size) {
+        micro__buf_add(b, slot, n * f->size);
+        return;
+    }
+    for (size_t i = 0; i < n && !b->failed; i++) {
+        char bytes[8];
+        proto_write_little(bytes, proto_write_bits(f, slot + i * f->size), f->size);
+        micro__buf_add(b, bytes, f->size);
+    }
+}
+
 static MICRO__NOINLINE bool proto_write_list(proto_out *out, const micro_field *f, const char *obj)
 {
     unsigned wire = micro__proto_wire[f->kind];
@@ -240,11 +317,10 @@ static MICRO__NOINLINE bool proto_write_list(proto_out *out, const micro_field *
     if (wire == MICRO__PROTO_BYTES || f->flags & MICRO_UNPACKED)
         return proto_write_each(out, f, slot, n);
     size_t body = proto_write_open(out->buf, f);
-    for (size_t i = 0; i < n && !out->buf->failed; i++) {
-        uint64_t bits = proto_write_bits(f, slot + i * f->size);
-        char scratch[PROTO_WRITE_SMALL], *start = proto_write_begin(out->buf, scratch);
-        proto_write_end(out->buf, scratch, start, proto_write_number(start, wire, bits));
-    }
+    if (wire == MICRO__PROTO_VARINT)
+        proto_write_varints(out->buf, f, slot, n);
+    else
+        proto_write_fixed(out->buf, f, slot, n);
     proto_write_close(out->buf, body);
     return true;
 }

@@ -59,6 +59,7 @@ MICRO_API void micro_ctx_free(micro_ctx *ctx)
 {
     if (!ctx)
         return;
+    micro__family_end(ctx);
     micro__ctx_release(ctx);
     micro__lock(&ctx_spare.lock);
     bool keep = ctx_spare.count < CTX_SPARE_MAX;
@@ -191,9 +192,13 @@ MICRO_API void micro_ctx_cancel(micro_ctx *ctx)
     if (!ctx)
         return;
     ctx_wait_lock(ctx);
-    if (!atomic_exchange_explicit(&ctx->canceled, true, memory_order_acq_rel) && ctx->wait_fn)
+    bool first = !atomic_exchange_explicit(&ctx->canceled, true, memory_order_acq_rel);
+    if (first && ctx->wait_fn)
         ctx->wait_fn(ctx->wait_arg);
     ctx_wait_unlock(ctx);
+    micro__family *f = atomic_load_explicit(&ctx->family, memory_order_acquire);
+    if (first && f)
+        micro__family_cancel(f);
 }
 
 MICRO_API bool micro_ctx_canceled(micro_ctx *ctx)

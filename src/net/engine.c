@@ -15,6 +15,7 @@ static void engine_free(micro__engine *e)
 {
     for (int i = 0; i < e->nloops; i++) {
         micro__loop_clear(&e->loops[i]);
+        micro__line_clear(&e->loops[i]);
         micro__poller_close(&e->loops[i].poller);
     }
     if (e->poll_thread)
@@ -182,6 +183,11 @@ MICRO_PRIVATE micro_err micro__engine_step(micro__engine *e, int timeout_ms)
     return work ? MICRO_OK : MICRO_EAGAIN;
 }
 
+MICRO_PRIVATE void micro__engine_tasks(micro__engine *e)
+{
+    micro__loop_tasks(&e->loops[0]);
+}
+
 MICRO_PRIVATE int micro__engine_fd(micro__engine *e)
 {
     return e->loops[0].poller.fd;
@@ -214,7 +220,17 @@ MICRO_PRIVATE micro_err micro__engine_post(micro__engine *e, int delay_ms, void 
     k->alive = alive;
     k->done = done;
     k->done_arg = done_arg;
-    unsigned turn = atomic_fetch_add_explicit(&e->turn, 1, memory_order_relaxed);
-    micro__loop_push(&e->loops[turn % (unsigned)e->nloops], &k->item);
+    micro__loop_push(micro__engine_loop(e), &k->item);
     return MICRO_OK;
+}
+
+/* A loop for new work: this thread's own, else one after the other. */
+MICRO_PRIVATE micro__loop *micro__engine_loop(micro__engine *e)
+{
+    micro__loop *own = micro__seat_loop(e);
+
+    if (own)
+        return own;
+    unsigned turn = atomic_fetch_add_explicit(&e->turn, 1, memory_order_relaxed);
+    return &e->loops[turn % (unsigned)e->nloops];
 }

@@ -69,6 +69,16 @@ enum {
     MICRO__SEAT_STEP = 2
 }; /* sequence number * 2 + state */
 
+/* Connections to other services, driven by a loop: line.c. */
+typedef struct micro__lines {
+    struct micro__line *idle[32]; /* by address, newest first */
+    int nidle;
+    micro__timer sweep;
+    struct micro__line *dead;     /* closed in this batch */
+    micro__http_reader *spare;    /* of replies that came in pieces */
+    uint64_t serial;              /* for Micro-Id */
+} micro__lines;
+
 struct micro__loop {
     _Alignas(64) _Atomic uint64_t seat;
     /* driver: what is left to do lives here, so that the next driver goes on with it */
@@ -79,6 +89,7 @@ struct micro__loop {
     micro__conn *oldest, *newest; /* all connections by last activity */
     micro__timer *timers;
     micro__timer idle; /* looks at the oldest */
+    micro__lines lines;
     uint64_t now;      /* when the batch was fetched */
     int pos, n;
     micro__event events[MICRO__BATCH];
@@ -99,9 +110,11 @@ struct micro__thread {
     micro__conn *conn; /* being served */
     uint64_t since;    /* us: when the handler began, where that matters */
     unsigned brief_skipped;
+    int depth;         /* of user code within user code */
     char *in;                      /* MICRO_CONN_BUF + 1 bytes */
     char *head;                    /* MICRO_MAX_HEADER: the head being served, parsed in place */
     micro_pair *headers;
+    micro__http_reader *reader; /* of a reply that comes in one piece */
     micro_buf out, line; /* replies; the head of one reply */
     size_t out_sent, out_ready; /* of out: gone; whole replies, which may go */
     micro_ctx *ctx; /* of the handler */
@@ -144,8 +157,11 @@ struct micro__engine {
 
 /* seat.c */
 MICRO_PRIVATE void micro__seat_leave(micro__thread *t); /* out of the seat, into user code */
-MICRO_PRIVATE void
-micro__seat_retake(micro__thread *t); /* back; clears t->loop if another thread drives now */
+/* Back; clears t->loop if another thread drives now. */
+MICRO_PRIVATE void micro__seat_retake(micro__thread *t);
+/* This very thread drives l and will look at its inbox again, or whoever takes over will. */
+MICRO_PRIVATE bool micro__seat_held(const micro__loop *l);
+MICRO_PRIVATE micro__loop *micro__seat_loop(const struct micro__engine *e);
 MICRO_PRIVATE micro__thread *micro__thread_new(struct micro__engine *e);
 MICRO_PRIVATE void micro__thread_free(micro__thread *t);
 MICRO_PRIVATE bool micro__pool_start(struct micro__engine *e, micro__loop *l,
@@ -171,6 +187,8 @@ MICRO_PRIVATE bool micro__loop_step(micro__thread *t, micro__loop *l,
                                     int timeout_ms);     /* one turn; true: something was due */
 MICRO_PRIVATE int micro__loop_due(const micro__loop *l); /* ms until a timer; -1: none */
 MICRO_PRIVATE void micro__loop_clear(micro__loop *l);
+MICRO_PRIVATE void micro__loop_tasks(micro__loop *l);
+MICRO_PRIVATE micro__loop *micro__engine_loop(struct micro__engine *e);
 
 /* ---- conn.c -------------------------------------------------------------------------------- */
 
@@ -198,7 +216,7 @@ typedef struct micro__unsent {
     char bytes[];
 } micro__unsent;
 
-enum { MICRO__SRC_CONN, MICRO__SRC_PORT };
+enum { MICRO__SRC_CONN, MICRO__SRC_PORT, MICRO__SRC_LINE, MICRO__SRC_DEAD };
 
 struct micro__conn {
     int kind; /* MICRO__SRC_CONN, first */
@@ -258,5 +276,34 @@ micro__conn_settle(micro__loop *l,
 
 /* port.c */
 MICRO_PRIVATE void micro__port_leave(micro__port *p); /* a connection has closed */
+
+/* ---- line.c: exchanges with other services, driven by a loop ------------------------------------ */
+
+/* One request and its reply. On a loop, in its seat. */
+typedef struct micro__exchange {
+    micro_ctx *ctx;                 /* where the reply lives */
+    const char *address;            /* kept until done */
+    micro__addr to;                 /* the same, resolved */
+    const char *head, *body;        /* kept until done */
+    size_t head_len, body_len;
+    uint64_t dial_until, until;     /* 0: no limit */
+    int pool_size, idle_ms, age_ms; /* of kept connections; < 0: no limit */
+    micro_err (*reply)(struct micro__exchange *x, micro__http_reader *r); /* it is there: the result */
+    void (*done)(micro__loop *l, struct micro__exchange *x, micro_err err); /* last; may call users */
+    bool untouched;                 /* the request has not been written in full */
+    bool any;                       /* a byte of the reply has come */
+    bool replied;                   /* reply was called: err is its result */
+    const char *problem;            /* after EPROTO, ETOOBIG */
+    char why[128];                  /* after ECONNECT */
+    struct micro__line *line;
+    size_t sent;
+    micro__timer timer;
+} micro__exchange;
+
+MICRO_PRIVATE void micro__exchange_start(micro__loop *l, micro__exchange *x);
+MICRO_PRIVATE void micro__exchange_cancel(micro__loop *l, micro__exchange *x, micro_err err);
+MICRO_PRIVATE void micro__line_event(micro__thread *t, micro__loop *l, void *line, unsigned what);
+MICRO_PRIVATE void micro__line_bury(micro__loop *l);
+MICRO_PRIVATE void micro__line_clear(micro__loop *l);
 
 #endif

@@ -1,8 +1,37 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads one HTTP reply, whatever the pieces it comes in; no waiting happens here. */
+/* Writes a request, and reads one reply, whatever the pieces it comes in; nothing waits here. */
 #include "net.h"
 
 #define CLIENT_BODY_START 65536u /* reserved for a length that is only claimed */
+
+/* ---- request ---------------------------------------------------------------------------------- */
+
+#define CLIENT_LINE 4 /* ": " and CR LF of a header line */
+
+MICRO_PRIVATE size_t micro__http_request_size(const char *host, const micro_pairs *header)
+{
+    size_t n = strlen(host) + 128;
+
+    for (size_t i = 0; i < header->len; i++)
+        n += header->ptr[i].key.len + header->ptr[i].value.len + CLIENT_LINE;
+    return n;
+}
+
+/* Host first: old servers of the Go library want to see it early. */
+MICRO_PRIVATE void micro__http_request(micro_buf *b, const char *host, const micro_pairs *header,
+                                       size_t body_len)
+{
+    micro__buf_text(b, "POST / HTTP/1.1\r\nHost: ");
+    micro__buf_text(b, strncmp(host, "unix:", 5) ? host : "localhost");
+    micro__buf_text(b, "\r\nContent-Length: ");
+    micro__buf_u64(b, body_len);
+    micro__buf_add(b, "\r\n", 2);
+    for (size_t i = 0; i < header->len; i++)
+        micro__http_header(b, header->ptr[i].key, header->ptr[i].value);
+    micro__buf_add(b, "\r\n", 2);
+}
+
+/* ---- reply ------------------------------------------------------------------------------------ */
 
 MICRO_PRIVATE void micro__http_reader_init(micro__http_reader *r, micro_ctx *ctx, size_t max_body)
 {
@@ -159,4 +188,26 @@ MICRO_PRIVATE micro_err micro__http_reader_feed(micro__http_reader *r, size_t n)
         if (err != MICRO_EAGAIN || r->phase != MICRO__READ_HEAD)
             return err;
     }
+}
+
+MICRO_PRIVATE micro_err micro__http_status_error(micro__http_reader *r)
+{
+    const micro__http_head *h = &r->head;
+    const char *reason = h->reason.len ? h->reason.ptr : micro__status_text(h->status);
+
+    return micro__ctx_local_id(r->ctx, "go.micro.client.transport", MICRO_EPROTO, "%d %s: %.*s", h->status,
+                               reason, (int)(r->body_len > 1024 ? 1024 : r->body_len), r->body);
+}
+
+MICRO_PRIVATE micro_err micro__http_resolve(micro__addr *to, const char *address)
+{
+    micro_str host;
+    uint16_t port;
+
+    if (micro__hostport_parse(micro_s(address), &host, &port) && micro__addr_literal(to, host, port))
+        return MICRO_OK;
+    micro_block_begin();
+    micro_err err = micro__addr_resolve(to, micro_s(address));
+    micro_block_end();
+    return err;
 }

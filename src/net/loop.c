@@ -12,10 +12,9 @@ MICRO_PRIVATE void micro__loop_push(micro__loop *l, micro__item *item)
 
     do
         item->next = head;
-    while (!atomic_compare_exchange_weak_explicit(&l->inbox, &head, item, memory_order_acq_rel,
+    while (!atomic_compare_exchange_weak_explicit(&l->inbox, &head, item, memory_order_seq_cst,
                                                   memory_order_relaxed));
-    if (!head) /* not empty: whoever filled it has woken the loop, and the driver has not looked
-                  since */
+    if (!head && !micro__seat_held(l)) /* not empty: whoever filled it has woken the loop */
         micro__poller_wake(&l->poller);
 }
 
@@ -232,8 +231,14 @@ static bool loop_batch(micro__thread *t, micro__loop *l)
 {
     while (l->pos < l->n) {
         micro__event *ev = &l->events[l->pos++];
-        if (MICRO__RARE(*(int *)ev->data == MICRO__SRC_PORT)) {
-            micro__conn_accept(l, ev->data);
+        int kind = *(int *)ev->data;
+        if (kind != MICRO__SRC_CONN) {
+            if (kind == MICRO__SRC_PORT)
+                micro__conn_accept(l, ev->data);
+            else if (kind == MICRO__SRC_LINE)
+                micro__line_event(t, l, ev->data, ev->what);
+            if (!t->loop)
+                return false;
             continue;
         }
         micro__conn *c = ev->data;
@@ -269,6 +274,8 @@ static int loop_timeout(const micro__loop *l)
 
 static void loop_wait(micro__loop *l, int timeout_ms)
 {
+    if (MICRO__RARE(l->lines.dead != NULL))
+        micro__line_bury(l); /* no event of a batch can name them any more */
     l->pos = 0;
     l->n = micro__poller_wait(&l->poller, l->events, MICRO__BATCH, timeout_ms);
     l->now = micro__now_ms();
@@ -290,7 +297,7 @@ MICRO_PRIVATE void micro__loop_drive(micro__thread *t)
             return;
         if (MICRO__RARE(loop_ended(l)))
             break;
-        loop_wait(l, atomic_load_explicit(&l->inbox, memory_order_relaxed) ? 0 : loop_timeout(l));
+        loop_wait(l, atomic_load(&l->inbox) ? 0 : loop_timeout(l)); /* in one order with the seat */
     }
     t->loop = NULL;
     micro__pool_loop_closed(l->e);
@@ -314,6 +321,25 @@ MICRO_PRIVATE bool micro__loop_step(micro__thread *t, micro__loop *l, int timeou
 MICRO_PRIVATE int micro__loop_due(const micro__loop *l)
 {
     return atomic_load_explicit(&l->inbox, memory_order_relaxed) ? 0 : loop_timeout(l);
+}
+
+/* Runs the library's own tasks and leaves everything else for the next turn. */
+MICRO_PRIVATE void micro__loop_tasks(micro__loop *l)
+{
+    micro__item **at = &l->ready;
+
+    while (*at)
+        at = &(*at)->next;
+    *at = loop_collect(l);
+    for (at = &l->ready; *at;) {
+        micro__task *k = (micro__task *)(void *)*at;
+        if ((*at)->kind == MICRO__ITEM_TASK && k->run && k->at <= l->now) {
+            *at = (*at)->next;
+            loop_task_run(l, k);
+        } else {
+            at = &(*at)->next;
+        }
+    }
 }
 
 /* What is left when the last driver has gone. */

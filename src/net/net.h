@@ -150,6 +150,8 @@ MICRO_PRIVATE micro_err micro__engine_open(bool threaded, int loops, int max_thr
 MICRO_PRIVATE void micro__engine_close(micro__engine *e);
 /* One turn of an engine without threads: EAGAIN if nothing was due. */
 MICRO_PRIVATE micro_err micro__engine_step(micro__engine *e, int timeout_ms);
+/* Works off the library's own tasks only: what a thread inside a step may do. */
+MICRO_PRIVATE void micro__engine_tasks(micro__engine *e);
 MICRO_PRIVATE int micro__engine_fd(micro__engine *e);
 MICRO_PRIVATE int
 micro__engine_timeout(micro__engine *e); /* ms until a timer is due; MICRO_OFF: none */
@@ -178,12 +180,27 @@ typedef struct micro__habit {
 /* Around user code that a loop's thread calls: between them another thread may take the loop over,
  * and does so at once where the habit (NULL: none kept) says that this code blocks. */
 MICRO_PRIVATE void micro__user_begin(micro__habit *habit);
-MICRO_PRIVATE void micro__user_end(micro__habit *habit);
+/* True: the loop is this thread's again. */
+MICRO_PRIVATE bool micro__user_end(micro__habit *habit);
 /* micro__fd_wait for a thread that may sit in a driver's seat: it waits there for a moment, since
  * most callees answer sooner than a hand-over pays, and then passes the seat on. */
 MICRO_PRIVATE micro_err micro__seat_wait(int fd, int what, uint64_t deadline);
 /* This thread serves a loop at this moment (its seat held or passed on). */
 MICRO_PRIVATE bool micro__engine_inside(void);
+
+/* ---- child.c: what was started on a ctx and goes on beside it --------------------------------- */
+
+typedef struct micro__family micro__family;
+/* A ctx of its own for a call that runs on e: deadline, metadata and values as parent's are now. NULL: out of memory. */
+MICRO_PRIVATE micro_ctx *micro__child_new(micro_ctx *parent, micro__engine *e);
+/* The child has ended: complete(arg) runs, one completion of a parent at a time, on this thread or on the one that is at it; then the
+ * child is freed. */
+MICRO_PRIVATE void micro__child_end(micro_ctx *child, void (*complete)(void *arg), void *arg);
+/* Takes back micro__child_new. */
+MICRO_PRIVATE void micro__child_abandon(micro_ctx *child);
+MICRO_PRIVATE void micro__family_cancel(micro__family *f);
+MICRO_PRIVATE micro_err micro__family_wait(micro_ctx *ctx, uint64_t deadline);
+MICRO_PRIVATE void micro__family_end(micro_ctx *ctx);
 
 /* ---- http_client.c: reading one reply, as fragmented as it likes to come ------------------- */
 
@@ -209,11 +226,18 @@ typedef struct micro__http_reader {
     char start[MICRO_CONN_BUF + 1]; /* the head, and what came with it */
 } micro__http_reader;
 
+/* The head of a POST: the size it has at most, and its text. */
+MICRO_PRIVATE size_t micro__http_request_size(const char *host, const micro_pairs *header);
+MICRO_PRIVATE void micro__http_request(micro_buf *b, const char *host, const micro_pairs *header, size_t body_len);
 MICRO_PRIVATE void micro__http_reader_init(micro__http_reader *r, micro_ctx *ctx, size_t max_body);
 /* Where the next bytes of the connection go. NULL: memory is out. */
 MICRO_PRIVATE char *micro__http_reader_room(micro__http_reader *r, size_t *room);
 /* n bytes have come there; 0: the end of the stream. MICRO_OK: the reply is complete; EAGAIN: go
  * on; EIO: it ended too soon; EPROTO, ETOOBIG, ENOMEM. */
 MICRO_PRIVATE micro_err micro__http_reader_feed(micro__http_reader *r, size_t n);
+/* Of a whole reply whose status is not 200: leaves the error that go-micro's client makes of it. */
+MICRO_PRIVATE micro_err micro__http_status_error(micro__http_reader *r);
+/* A literal address at once; a name as the system does it, with the seat passed on. */
+MICRO_PRIVATE micro_err micro__http_resolve(micro__addr *to, const char *address);
 
 #endif

@@ -24,6 +24,16 @@ MICRO_PRIVATE void micro__seat_leave(micro__thread *t)
         micro__monitor_wake(t->e);
 }
 
+/* After a push: either the word is still this thread's, then it or its successor looks at the inbox
+ * after this; or the successor may have looked already. */
+MICRO_PRIVATE bool micro__seat_held(const micro__loop *l)
+{
+    const micro__thread *t = seat_self;
+
+    return t && t->loop == l && t->e->threaded &&
+           atomic_load_explicit(&l->seat, memory_order_seq_cst) == t->word;
+}
+
 MICRO_PRIVATE void micro__seat_retake(micro__thread *t)
 {
     if (!t->loop || !t->e->threaded)
@@ -42,7 +52,7 @@ static bool seat_take(micro__thread *t)
     uint64_t word = t->word;
 
     t->word &= ~(uint64_t)MICRO__IN_HANDLER;
-    if (!atomic_compare_exchange_strong_explicit(&l->seat, &word, t->word, memory_order_acq_rel,
+    if (!atomic_compare_exchange_strong_explicit(&l->seat, &word, t->word, memory_order_seq_cst,
                                                  memory_order_relaxed))
         return false;
     t->loop = l;
@@ -60,6 +70,7 @@ static void *seat_thread_main(void *arg);
 typedef struct seat_block {
     micro__thread t;
     micro_pair headers[MICRO_MAX_HEADERS];
+    micro__http_reader reader;
     char in[MICRO_CONN_BUF + 1];
     char head[MICRO_MAX_HEADER + 1];
 } seat_block;
@@ -76,6 +87,7 @@ MICRO_PRIVATE micro__thread *micro__thread_new(micro__engine *e)
     t->in = b->in;
     t->head = b->head;
     t->headers = b->headers;
+    t->reader = &b->reader;
     t->ctx = micro_ctx_new(NULL);
     if (!t->ctx) {
         micro__free(b, sizeof *b);
@@ -264,7 +276,7 @@ MICRO_PRIVATE void micro__user_begin(micro__habit *habit)
 {
     micro__thread *t = seat_self;
 
-    if (!t)
+    if (!t || t->depth++) /* within user code already: the seat is not ours to leave again */
         return;
     micro__seat_leave(t);
     t->since = 0;
@@ -286,15 +298,22 @@ static void seat_learn(micro__habit *habit, bool blocked)
     atomic_store_explicit(&habit->blocks, n, memory_order_relaxed);
 }
 
-MICRO_PRIVATE void micro__user_end(micro__habit *habit)
+MICRO_PRIVATE bool micro__user_end(micro__habit *habit)
 {
     micro__thread *t = seat_self;
 
-    if (!t || !t->loop)
-        return;
+    if (!t || --t->depth || !t->loop)
+        return false;
     micro__seat_retake(t);
     if (habit && t->e->threaded)
         seat_learn(habit, t->since ? micro__now_us() - t->since > SEAT_BLOCKED_US : !t->loop);
+    return t->loop != NULL;
+}
+
+/* The loop whose thread this is, if it is of this engine and still has its seat. */
+MICRO_PRIVATE micro__loop *micro__seat_loop(const micro__engine *e)
+{
+    return seat_self && seat_self->e == e ? seat_self->loop : NULL;
 }
 
 MICRO_PRIVATE bool micro__engine_inside(void)

@@ -70,6 +70,7 @@ static inline micro__thread_id micro__thread_self(void)
 {
     return pthread_self();
 }
+static inline bool micro__thread_is_self(micro__thread_id id) { return pthread_equal(id, pthread_self()) != 0; }
 static inline void micro__thread_join(micro__thread_id id)
 {
     pthread_join(id, NULL);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Services as JSON and as a message.
  *
- * The JSON of 2018 writes everything, null for what is empty, and has address and port apart, which no
- * table can say of a micro_node: it has a writer of its own here, and is read through tables of structs
- * that have a port. micro_type_entry's rows describe the entry as it is in memory; protobuf goes by
+ * The JSON of 2018 writes everything, null for what is empty, and has address and port apart, which
+ * no table can say of a micro_node: it has a writer of its own here, and is read through tables of
+ * structs that have a port. micro_type_entry's rows describe the entry as it is in memory; protobuf goes by
  * them (the tags are those of go-micro's registry messages), and whatever walks tables. */
 #include "registry.h"
 
-/* ---- the entry as it is ------------------------------------------------------------------------ */
+/* ---- the entry as it is -----------------------------------------------------------------------*/
 
 #define ENTRYJSON_TYPE(T, wire_name, rows) \
     { \
@@ -59,9 +59,10 @@ static const micro_field entryjson_entry_rows[] = {
     MICRO_REPEATED(message(entryjson_endpoint), micro_entry, endpoints, 4),
     MICRO_REPEATED(message(entryjson_node), micro_entry, nodes, 5),
 };
-MICRO_API_DATA_ const micro_type micro_type_entry = ENTRYJSON_TYPE(micro_entry, "Service", entryjson_entry_rows);
+MICRO_API_DATA_ const micro_type micro_type_entry =
+    ENTRYJSON_TYPE(micro_entry, "Service", entryjson_entry_rows);
 
-/* ---- writing ----------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------*/
 
 static void entryjson_text(micro_buf *out, const char *head, micro_str value)
 {
@@ -178,7 +179,7 @@ MICRO_PRIVATE micro_err micro__entry_write(micro_ctx *ctx, const micro_entry *e,
     return micro__ctx_local(ctx, err, "%s", micro_strerror(err));
 }
 
-/* ---- reading ----------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------*/
 
 typedef struct entryjson_node_2018 {
     micro_str id, address;

@@ -86,7 +86,7 @@ static micro_err mdns_put(micro_registry *reg, micro_ctx *ctx, const micro_entry
 
 static void mdns_del_local(micro__mdns *st, micro__mdns_local *n)
 {
-    micro__mdns_browser_del(&st->browser, micro_s(n->service), micro_s(n->id));
+    micro__mdns_browser_del(&st->browser, micro_s(n->service), micro_s(n->id), micro__now_ms());
     micro__mdns_local_del(&st->responder, n);
 }
 

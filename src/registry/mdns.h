@@ -226,11 +226,24 @@ typedef struct micro__mdns_service {
     size_t size;
 } micro__mdns_service;
 
+/* What a message says of one instance. */
+enum { MICRO__MDNS_HEARD = 32 }; /* instances looked at in a message */
+typedef struct micro__mdns_heard {
+    micro__dns_name owner, host;
+    micro__ip ip;
+    const uint8_t *txt;
+    size_t txt_len;
+    uint32_t ttl;
+    uint16_t port;
+    bool has_txt, has_ip, gone;
+} micro__mdns_heard;
+
 /* What the browser wants from its owner; nothing of it may call the browser. */
 typedef struct micro__mdns_browser_ops {
     void (*ask)(void *arg, micro_str name);    /* a question in both domains */
     bool (*wanted)(void *arg, micro_str name); /* somebody watches it; "": everything */
-    bool (*tell)(void *arg, enum micro_change what, const micro_entry *e); /* false: no memory */
+    /* weight: what a copy may take, roughly; false: no memory */
+    bool (*tell)(void *arg, enum micro_change what, const micro_entry *e, size_t weight);
 } micro__mdns_browser_ops;
 
 #define MICRO__MDNS_BUCKETS 256u
@@ -240,20 +253,29 @@ typedef struct micro__mdns_browser {
     void *arg;
     micro__mdns_node *by_key[MICRO__MDNS_BUCKETS];
     micro__mdns_service *by_name[MICRO__MDNS_BUCKETS];
+    micro__mdns_node *buried; /* gone just now, newest first: what is on its way is no news */
+    size_t nburied;
     size_t nodes, services, weight;
     uint64_t due; /* nothing has to be done before; 0: nothing at all */
     bool found;   /* something was added since it was last cleared by the owner */
     micro_ctx *scratch;
-    struct micro__mdns_heard *heard; /* instances in the message being read */
-    uint8_t zlib[32768];             /* half of the largest message; the last member */
+    micro__mdns_heard heard[MICRO__MDNS_HEARD]; /* the message being read; this and what follows */
+    uint8_t zlib[32768];                        /* are not cleared; half of the largest message */
 } micro__mdns_browser;
 
 MICRO_PRIVATE bool micro__mdns_browser_init(micro__mdns_browser *b,
                                             const micro__mdns_browser_ops *ops, void *arg);
 MICRO_PRIVATE void micro__mdns_browser_free(micro__mdns_browser *b);
-/* Reads a message; questions in it are not looked at. */
-MICRO_PRIVATE void micro__mdns_browser_hear(micro__mdns_browser *b, const uint8_t *data, size_t len,
-                                            uint64_t now);
+/* Of what is heard. known: the same as before, which lives on, or nothing to be learned from;
+ * learn: a new node, or a change; gone: a goodbye; listed: a service has instances. */
+MICRO_PRIVATE bool micro__mdns_browser_known(micro__mdns_browser *b, micro_str key,
+                                             micro_str address, micro_bytes zlib, uint32_t ttl,
+                                             uint64_t now);
+MICRO_PRIVATE void micro__mdns_browser_learn(micro__mdns_browser *b, micro_str key,
+                                             micro_str service, micro_str address, micro_bytes zlib,
+                                             size_t inflated, uint32_t ttl, uint64_t now);
+MICRO_PRIVATE void micro__mdns_browser_gone(micro__mdns_browser *b, micro_str key, uint64_t now);
+MICRO_PRIVATE void micro__mdns_browser_listed(micro__mdns_browser *b, micro_str name, uint64_t now);
 /* Expires, refreshes, asks; returns when to call again, 0: when something was heard. */
 MICRO_PRIVATE uint64_t micro__mdns_browser_tick(micro__mdns_browser *b, uint64_t now);
 /* NULL: not known, and with make: out of memory. */
@@ -268,7 +290,8 @@ MICRO_PRIVATE void micro__mdns_browser_again(micro__mdns_browser *b, uint64_t no
 /* Our own nodes; false: out of memory. */
 MICRO_PRIVATE bool micro__mdns_browser_put(micro__mdns_browser *b, const micro__mdns_local *n,
                                            uint64_t now);
-MICRO_PRIVATE void micro__mdns_browser_del(micro__mdns_browser *b, micro_str service, micro_str id);
+MICRO_PRIVATE void micro__mdns_browser_del(micro__mdns_browser *b, micro_str service, micro_str id,
+                                           uint64_t now);
 /* Whether its time has not passed. */
 static inline bool micro__mdns_node_lives(const micro__mdns_node *node, uint64_t now)
 {
@@ -280,6 +303,12 @@ MICRO_PRIVATE micro__mdns_node *micro__mdns_node_copy(micro__arena *a,
 /* The entry that a node makes: strings live in ctx and in the node. */
 MICRO_PRIVATE micro_err micro__mdns_node_entry(micro_ctx *ctx, const micro__mdns_node *node,
                                                micro_entry *out);
+
+/* ---- mdns_hear.c: messages to what they say ---------------------------------------------------*/
+
+/* Questions in a message are not looked at. */
+MICRO_PRIVATE void micro__mdns_hear(micro__mdns_browser *b, const uint8_t *data, size_t len,
+                                    uint64_t now);
 
 /* ---- mdns_io.c: the instance of the process ---------------------------------------------------*/
 
@@ -305,7 +334,7 @@ typedef struct micro__mdns {
     uint64_t scan_at;
     const micro__addr *asker; /* of the packet being answered */
     int asked_on;
-    size_t events; /* posted since callbacks last ran to the end */
+    size_t told; /* weight of what was posted since callbacks last ran to the end */
     micro__notifier *notifier;
     uint8_t *datagram;
     micro__mdns_responder responder;

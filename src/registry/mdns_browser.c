@@ -5,45 +5,26 @@
 #include "mdns.h"
 
 enum {
-    MDNS_BROWSER_ENTRIES = 32,  /* instances of one message */
-    MDNS_BROWSER_RECORDS = 512, /* looked at in a message */
-    MDNS_BROWSER_MAX_NODES = 4096,
-    MDNS_BROWSER_MAX_SERVICES = 4096,
-    MDNS_BROWSER_MAX_WEIGHT = 4 << 20, /* bytes, descriptions counted inflated */
-    MDNS_BROWSER_MAX_TTL = 86400,
-    MDNS_BROWSER_PAUSE_MS = 500,    /* between questions for one service */
-    MDNS_BROWSER_FORGET_MS = 10000, /* a service without nodes that nobody asks for */
-    MDNS_BROWSER_SLOWEST_MS = 64000 /* between questions for what is watched and not there */
+    MDNS_BROWSER_NODES = 4096,
+    MDNS_BROWSER_SERVICES = 4096,
+    MDNS_BROWSER_WEIGHT = 4 << 20,    /* bytes, descriptions counted inflated */
+    MDNS_BROWSER_TTL = 4500,          /* seconds; longer ones are cut */
+    MDNS_BROWSER_PAUSE_MS = 500,      /* between questions for one service */
+    MDNS_BROWSER_FORGET_MS = 10000,   /* a service without nodes that nobody asks for */
+    MDNS_BROWSER_SLOWEST_MS = 64000,  /* between questions for what is watched and not there */
+    MDNS_BROWSER_BURIED = 256,        /* nodes remembered behind their goodbye, for so long: */
+    MDNS_BROWSER_BURIED_MS = 100,     /* what came by another socket is read later */
+    MDNS_BROWSER_BURIED_OWN_MS = 2000 /* what we multicast comes back to us */
 };
-
-/* What a message says of one instance. */
-typedef struct micro__mdns_heard {
-    micro__dns_name owner, host;
-    micro__ip ip;
-    const uint8_t *txt;
-    size_t txt_len;
-    uint32_t ttl;
-    uint16_t port;
-    bool has_txt, has_ip, gone;
-} micro__mdns_heard;
-
-typedef struct mdns_browser_message {
-    micro__mdns_heard *heard;
-    size_t n;
-} mdns_browser_message;
 
 MICRO_PRIVATE bool micro__mdns_browser_init(micro__mdns_browser *b,
                                             const micro__mdns_browser_ops *ops, void *arg)
 {
-    memset(b, 0, offsetof(micro__mdns_browser, zlib));
+    memset(b, 0, offsetof(micro__mdns_browser, heard));
     b->ops = ops;
     b->arg = arg;
     b->scratch = micro_ctx_new(NULL);
-    b->heard = micro__alloc(MDNS_BROWSER_ENTRIES * sizeof *b->heard);
-    if (b->scratch && b->heard)
-        return true;
-    micro__mdns_browser_free(b);
-    return false;
+    return b->scratch != NULL;
 }
 
 /* ---- services ---------------------------------------------------------------------------------*/
@@ -120,7 +101,7 @@ static micro__mdns_node *mdns_browser_find(const micro__mdns_browser *b, micro_s
 /* The same for a name that somebody else brings up: there is a limit. */
 static micro__mdns_service *mdns_browser_told(micro__mdns_browser *b, micro_str name)
 {
-    return micro__mdns_browser_service(b, name, b->services < MDNS_BROWSER_MAX_SERVICES);
+    return micro__mdns_browser_service(b, name, b->services < MDNS_BROWSER_SERVICES);
 }
 
 /* key: ID.SERVICE */
@@ -203,20 +184,73 @@ static bool mdns_browser_tell(micro__mdns_browser *b, enum micro_change what,
     micro_entry e;
     if (!b->ops->wanted(b->arg, n->service->name))
         return true;
-    bool ok =
-        micro__mdns_node_entry(b->scratch, n, &e) == MICRO_OK && b->ops->tell(b->arg, what, &e);
+    bool ok = micro__mdns_node_entry(b->scratch, n, &e) == MICRO_OK &&
+              b->ops->tell(b->arg, what, &e, n->size + n->weight);
     micro_ctx_reset(b->scratch);
     return ok;
 }
 
 /* Nodes that go are let go of, told or not. */
-static void mdns_browser_drop(micro__mdns_browser *b, micro__mdns_node *n)
+static void mdns_browser_take_out(micro__mdns_browser *b, micro__mdns_node *n)
 {
     if (!mdns_browser_tell(b, MICRO_DELETED, n))
         MICRO_LOG(MICRO_LOG_WARN, "mdns: out of memory, nobody was told that %s has gone",
                   n->key.ptr);
     mdns_browser_unlink(b, n);
+}
+
+static void mdns_browser_drop(micro__mdns_browser *b, micro__mdns_node *n)
+{
+    mdns_browser_take_out(b, n);
     micro__free(n, n->size);
+}
+
+/* Forgets those buried whose time is over, and all beyond a number. */
+static void mdns_browser_exhume(micro__mdns_browser *b, size_t most, uint64_t now)
+{
+    size_t kept = 0;
+    for (micro__mdns_node **at = &b->buried; *at;) {
+        micro__mdns_node *n = *at;
+        if (n->expires > now && kept < most) {
+            mdns_browser_due(b, n->expires);
+            at = &n->next;
+            kept++;
+            continue;
+        }
+        *at = n->next;
+        micro__free(n, n->size);
+    }
+    b->nburied = kept;
+}
+
+/* A goodbye. */
+static void mdns_browser_bury(micro__mdns_browser *b, micro__mdns_node *n, uint64_t now)
+{
+    mdns_browser_take_out(b, n);
+    if (b->nburied >= MDNS_BROWSER_BURIED)
+        mdns_browser_exhume(b, MDNS_BROWSER_BURIED - 1, now);
+    n->expires = now + (n->local ? MDNS_BROWSER_BURIED_OWN_MS : MDNS_BROWSER_BURIED_MS);
+    n->service = NULL;
+    n->next = b->buried;
+    b->buried = n;
+    b->nburied++;
+    mdns_browser_due(b, n->expires);
+}
+
+static bool mdns_browser_same(const micro__mdns_node *n, micro_str address, micro_bytes zlib)
+{
+    return micro_str_eq(n->address, address) && n->zlib.len == zlib.len &&
+           memcmp(n->zlib.ptr, zlib.ptr, zlib.len) == 0;
+}
+
+static bool mdns_browser_buried(const micro__mdns_browser *b, micro_str key, micro_str address,
+                                micro_bytes zlib, uint64_t now)
+{
+    const micro__mdns_node *n = b->buried;
+    while (n &&
+           !(n->expires > now && micro_str_eq(n->key, key) && mdns_browser_same(n, address, zlib)))
+        n = n->next;
+    return n != NULL;
 }
 
 /* Asked again at 80, 85, 90 and 95 % of its time, a little later by chance, so that not all ask at
@@ -233,7 +267,7 @@ static void mdns_browser_schedule(micro__mdns_node *n)
 static void mdns_browser_renew(micro__mdns_browser *b, micro__mdns_node *n, uint32_t ttl,
                                uint64_t now)
 {
-    n->ttl = ttl < MDNS_BROWSER_MAX_TTL ? ttl : MDNS_BROWSER_MAX_TTL;
+    n->ttl = ttl < MDNS_BROWSER_TTL ? ttl : MDNS_BROWSER_TTL;
     n->heard = now;
     n->expires = now + n->ttl * UINT64_C(1000);
     n->stage = 0;
@@ -263,11 +297,9 @@ static bool mdns_browser_room(micro__mdns_browser *b, const micro__mdns_service 
 {
     bool wanted = mdns_browser_wanted(b, s);
     size_t part = wanted ? 1 : 4;
-    if (b->nodes < MDNS_BROWSER_MAX_NODES / part &&
-        b->weight + weight <= MDNS_BROWSER_MAX_WEIGHT / part)
+    if (b->nodes < MDNS_BROWSER_NODES / part && b->weight + weight <= MDNS_BROWSER_WEIGHT / part)
         return true;
-    while (wanted &&
-           (b->nodes >= MDNS_BROWSER_MAX_NODES || b->weight + weight > MDNS_BROWSER_MAX_WEIGHT)) {
+    while (wanted && (b->nodes >= MDNS_BROWSER_NODES || b->weight + weight > MDNS_BROWSER_WEIGHT)) {
         micro__mdns_node *least = mdns_browser_least(b);
         if (!least)
             return false;
@@ -309,180 +341,56 @@ static bool mdns_browser_replace(micro__mdns_browser *b, micro__mdns_node *n)
     return true;
 }
 
-/* ---- reading messages -------------------------------------------------------------------------*/
+/* ---- what is heard ----------------------------------------------------------------------------*/
 
-static bool mdns_browser_domain(micro_str *name)
+MICRO_PRIVATE bool micro__mdns_browser_known(micro__mdns_browser *b, micro_str key,
+                                             micro_str address, micro_bytes zlib, uint32_t ttl,
+                                             uint64_t now)
 {
-    return micro__dns_cut(name, micro_s("local")) || micro__dns_cut(name, micro_s("micro"));
+    micro__mdns_node *n = mdns_browser_find(b, key);
+    if (!n)
+        return mdns_browser_buried(b, key, address, zlib, now);
+    if (!n->local && !mdns_browser_same(n, address, zlib))
+        return false;
+    if (!n->local)
+        mdns_browser_renew(b, n, ttl, now);
+    return true;
 }
 
-/* The place of an instance; NULL: the message has too many, or the name is not one of ours. */
-static micro__mdns_heard *mdns_browser_entry(mdns_browser_message *m, const micro__dns_name *owner)
+MICRO_PRIVATE void micro__mdns_browser_learn(micro__mdns_browser *b, micro_str key,
+                                             micro_str service, micro_str address, micro_bytes zlib,
+                                             size_t inflated, uint32_t ttl, uint64_t now)
 {
-    micro_str name = { owner->text, owner->len };
-    for (size_t i = 0; i < m->n; i++) {
-        micro__mdns_heard *h = &m->heard[i];
-        if (micro_str_eq(name, micro__str(h->owner.text, h->owner.len)))
-            return h;
-    }
-    if (m->n == MDNS_BROWSER_ENTRIES || !mdns_browser_domain(&name))
-        return NULL;
-    micro__mdns_heard *h = &m->heard[m->n++];
-    memset(h, 0, sizeof *h);
-    h->owner = *owner;
-    h->ttl = UINT32_MAX;
-    return h;
-}
-
-static void mdns_browser_ttl(micro__mdns_heard *h, uint32_t ttl)
-{
-    if (ttl == 0)
-        h->gone = true;
-    else if (ttl < h->ttl)
-        h->ttl = ttl;
-}
-
-/* An address belongs to the last instance before it that named its host; IPv4 is preferred. */
-static void mdns_browser_ip(mdns_browser_message *m, const micro__dns_record *rec)
-{
-    micro_str name = { rec->name.text, rec->name.len };
-    for (size_t i = m->n; i-- > 0;) {
-        micro__mdns_heard *h = &m->heard[i];
-        if (!h->port || !micro_str_eq_nocase(name, micro__str(h->host.text, h->host.len)))
-            continue;
-        if (!h->has_ip || (h->ip.v6 && !rec->ip.v6))
-            h->ip = rec->ip;
-        h->has_ip = true;
-        return;
-    }
-}
-
-static void mdns_browser_listed(micro__mdns_browser *b, const micro__dns_record *rec, uint64_t now)
-{
-    micro_str list = { rec->name.text, rec->name.len },
-              name = { rec->target.text, rec->target.len };
-    if (rec->ttl == 0 || !mdns_browser_domain(&list) ||
-        !micro__str_is_nocase(list, MICRO__MDNS_LIST) || !mdns_browser_domain(&name) ||
-        !micro__dns_cut(&name, list))
-        return;
-    micro__mdns_service *s = mdns_browser_told(b, name);
-    if (!s)
-        return;
-    s->listed = now;
-    mdns_browser_due(b, now + MDNS_BROWSER_FORGET_MS);
-    micro__mdns_service *all = micro__mdns_browser_service(b, micro_s(MICRO__MDNS_LIST), false);
-    if (all)
-        all->listed = now;
-    if (!s->asked && b->ops->wanted(b->arg, micro_s("")))
-        micro__mdns_browser_ask(b, s, now);
-}
-
-static void mdns_browser_record(micro__mdns_browser *b, mdns_browser_message *m,
-                                const micro__dns_record *rec, uint64_t now)
-{
-    micro__mdns_heard *h;
-    switch (rec->type) {
-    case MICRO__DNS_PTR:
-        mdns_browser_listed(b, rec, now);
-        h = rec->ttl == 0 ? mdns_browser_entry(m, &rec->target) : NULL;
-        if (h)
-            h->gone = true;
-        break;
-    case MICRO__DNS_SRV:
-        h = mdns_browser_entry(m, &rec->name);
-        if (h) {
-            h->host = rec->target;
-            h->port = rec->port;
-            mdns_browser_ttl(h, rec->ttl);
-        }
-        break;
-    case MICRO__DNS_TXT:
-        h = mdns_browser_entry(m, &rec->name);
-        if (h) {
-            h->txt = rec->data;
-            h->txt_len = rec->len;
-            h->has_txt = true;
-            mdns_browser_ttl(h, rec->ttl);
-        }
-        break;
-    case MICRO__DNS_A:
-    case MICRO__DNS_AAAA:
-        mdns_browser_ip(m, rec);
-        break;
-    default:
-        break;
-    }
-}
-
-/* A node nobody has heard of, or one that has changed. */
-static void mdns_browser_learn(micro__mdns_browser *b, const micro__mdns_heard *h, micro_str key,
-                               micro_str address, micro_bytes zlib, uint64_t now)
-{
-    micro_entry e;
-    size_t inflated;
-    micro_str id = key;
-    micro__mdns_node *n = NULL;
-    micro_err err = micro__mdns_txt_read(b->scratch, zlib.ptr, zlib.len, &e, &inflated);
-    /* the name in the TXT is compared as it is: it says which letters are meant */
-    if (!err && e.version.len && !micro__dns_name_problem(e.name) && micro__dns_cut(&id, e.name) &&
-        micro_str_eq(e.name, micro__str(key.ptr + id.len + 1, key.len - id.len - 1)))
-        n = mdns_browser_node_new(mdns_browser_told(b, e.name), key, address, zlib);
-    micro_ctx_reset(b->scratch);
+    micro__mdns_service *s = mdns_browser_told(b, service);
+    micro__mdns_node *n = mdns_browser_node_new(s, key, address, zlib);
     mdns_browser_due(b, now + MDNS_BROWSER_FORGET_MS); /* the service, if n is not taken in */
     if (!n)
         return;
     n->weight += inflated;
-    mdns_browser_renew(b, n, h->ttl, now);
-    if (!mdns_browser_room(b, n->service, n->weight) || !mdns_browser_replace(b, n))
+    mdns_browser_renew(b, n, ttl, now);
+    if (!mdns_browser_room(b, s, n->weight) || !mdns_browser_replace(b, n))
         micro__free(n, n->size);
 }
 
-static void mdns_browser_node(micro__mdns_browser *b, const micro__mdns_heard *h, uint64_t now)
+MICRO_PRIVATE void micro__mdns_browser_gone(micro__mdns_browser *b, micro_str key, uint64_t now)
 {
-    micro_str key = { h->owner.text, h->owner.len }, in_list;
-    if (!mdns_browser_domain(&key))
-        return;
-    in_list = key;
-    micro__mdns_node *old = mdns_browser_find(b, key);
-    if ((old && old->local) || micro__dns_cut(&in_list, micro_s(MICRO__MDNS_LIST)))
-        return;
-    if (h->gone) {
-        if (old)
-            mdns_browser_drop(b, old);
-        return;
-    }
-    if (!h->port || !h->has_ip || !h->has_txt || micro__ip_unset(&h->ip))
-        return;
-    char ip[48], address[64];
-    size_t ip_len = micro__ip_format(&h->ip, ip);
-    micro_str where = { address, 0 };
-    where.len = micro__hostport_format(address, sizeof address, micro__str(ip, ip_len), h->port);
-    micro_bytes zlib = { b->zlib, micro__mdns_txt_unhex(h->txt, h->txt_len, b->zlib) };
-    if (zlib.len == 0)
-        return;
-    if (old && micro_str_eq(old->address, where) && old->zlib.len == zlib.len &&
-        memcmp(old->zlib.ptr, zlib.ptr, zlib.len) == 0)
-        mdns_browser_renew(b, old, h->ttl, now);
-    else
-        mdns_browser_learn(b, h, key, where, zlib, now);
+    micro__mdns_node *n = mdns_browser_find(b, key);
+    if (n && !n->local)
+        mdns_browser_bury(b, n, now);
 }
 
-MICRO_PRIVATE void micro__mdns_browser_hear(micro__mdns_browser *b, const uint8_t *data, size_t len,
-                                            uint64_t now)
+MICRO_PRIVATE void micro__mdns_browser_listed(micro__mdns_browser *b, micro_str name, uint64_t now)
 {
-    micro__dns_reader reader;
-    micro__dns_record rec;
-    mdns_browser_message m = { b->heard, 0 };
-    if (!micro__dns_open(&reader, data, len) || !(reader.flags & MICRO__DNS_RESPONSE) ||
-        (reader.flags & MICRO__DNS_NOT_PLAIN))
+    micro__mdns_service *list = micro__mdns_browser_service(b, micro_s(MICRO__MDNS_LIST), false);
+    micro__mdns_service *s = mdns_browser_told(b, name);
+    if (list)
+        list->listed = now;
+    if (!s)
         return;
-    for (int i = 0; i < MDNS_BROWSER_RECORDS && micro__dns_next(&reader, &rec); i++) {
-        unsigned klass = rec.klass & ~(unsigned)MICRO__DNS_TOP_BIT;
-        if (rec.section != MICRO__DNS_AUTHORITY && klass == MICRO__DNS_IN)
-            mdns_browser_record(b, &m, &rec, now);
-    }
-    for (size_t i = 0; i < m.n; i++)
-        mdns_browser_node(b, &m.heard[i], now);
+    s->listed = now;
+    mdns_browser_due(b, now + MDNS_BROWSER_FORGET_MS);
+    if (!s->asked && b->ops->wanted(b->arg, micro_s("")))
+        micro__mdns_browser_ask(b, s, now);
 }
 
 /* ---- our own nodes ----------------------------------------------------------------------------*/
@@ -512,14 +420,15 @@ MICRO_PRIVATE bool micro__mdns_browser_put(micro__mdns_browser *b, const micro__
     return false;
 }
 
-MICRO_PRIVATE void micro__mdns_browser_del(micro__mdns_browser *b, micro_str service, micro_str id)
+MICRO_PRIVATE void micro__mdns_browser_del(micro__mdns_browser *b, micro_str service, micro_str id,
+                                           uint64_t now)
 {
     micro__dns_name key;
     if (!micro__dns_join(&key, id, service, micro_s("")))
         return;
     micro__mdns_node *n = mdns_browser_find(b, micro__str(key.text, key.len));
     if (n && n->local)
-        mdns_browser_drop(b, n);
+        mdns_browser_bury(b, n, now);
 }
 
 /* ---- time -------------------------------------------------------------------------------------*/
@@ -617,6 +526,7 @@ MICRO_PRIVATE uint64_t micro__mdns_browser_tick(micro__mdns_browser *b, uint64_t
     if (!b->due || now < b->due)
         return b->due;
     b->due = 0;
+    mdns_browser_exhume(b, MDNS_BROWSER_BURIED, now);
     for (size_t i = 0; i < MICRO__MDNS_BUCKETS; i++) {
         for (micro__mdns_service **at = &b->by_name[i]; *at;) {
             micro__mdns_service *s = *at;
@@ -637,6 +547,7 @@ MICRO_PRIVATE uint64_t micro__mdns_browser_tick(micro__mdns_browser *b, uint64_t
 
 MICRO_PRIVATE void micro__mdns_browser_free(micro__mdns_browser *b)
 {
+    mdns_browser_exhume(b, 0, 0);
     for (size_t i = 0; i < MICRO__MDNS_BUCKETS; i++) {
         for (micro__mdns_service *s; (s = b->by_name[i]);) {
             for (micro__mdns_node *n; (n = s->nodes);) {
@@ -647,8 +558,6 @@ MICRO_PRIVATE void micro__mdns_browser_free(micro__mdns_browser *b)
             micro__free(s, s->size);
         }
     }
-    micro__free(b->heard, MDNS_BROWSER_ENTRIES * sizeof *b->heard);
     micro_ctx_free(b->scratch);
-    b->heard = NULL;
     b->scratch = NULL;
 }

@@ -7,8 +7,8 @@ enum {
     MDNS_IO_SCAN_MS = 10000,     /* between looks at the interfaces */
     MDNS_IO_SCAN_SOON_MS = 1000, /* ... after an error, or while there are none */
     MDNS_IO_DATAGRAM = 65536,
-    MDNS_IO_BURST = 64,   /* datagrams of a socket read in a row */
-    MDNS_IO_EVENTS = 4096 /* waiting for callbacks; what would bring more is not heard */
+    MDNS_IO_BURST = 64,    /* datagrams of a socket read in a row */
+    MDNS_IO_TOLD = 4 << 20 /* waiting for callbacks; what would bring more is not heard */
 };
 
 static _Thread_local bool mdns_io_delivering; /* this is the background thread, in a callback */
@@ -120,8 +120,8 @@ static void mdns_io_hear(micro__mdns *st, int socket, size_t len, const micro__a
         micro__mdns_responder_hear(&st->responder, st->datagram, len, plain, now);
         st->asker = NULL;
     }
-    if (st->events < MDNS_IO_EVENTS)
-        micro__mdns_browser_hear(&st->browser, st->datagram, len, now);
+    if (st->told < MDNS_IO_TOLD)
+        micro__mdns_hear(&st->browser, st->datagram, len, now);
 }
 
 static void mdns_io_read(micro__mdns *st, int socket, uint64_t now)
@@ -144,7 +144,7 @@ static uint64_t mdns_io_step(micro__mdns *st, const bool ready[MICRO__MDNS_FDS])
     uint64_t now = micro__now_ms();
     if (ready[MICRO__MDNS_WAKER])
         micro__waker_clear(st->fds[MICRO__MDNS_WAKER]);
-    for (int i = 0; i < MICRO__MDNS_WAKER; i++) {
+    for (int i = MICRO__MDNS_WAKER; i-- > 0;) { /* answers first: somebody may be waiting */
         if (ready[i])
             mdns_io_read(st, i, now);
     }
@@ -174,7 +174,7 @@ static void *mdns_io_run(void *arg)
         micro__notify_run(st->notifier);
         mdns_io_delivering = false;
         micro__lock(&st->lock);
-        st->events = 0;
+        st->told = 0;
         micro__unlock(&st->lock);
         micro__fds_wait(st->fds, MICRO__MDNS_FDS, ready, due);
     }
@@ -209,10 +209,10 @@ static bool mdns_io_wanted(void *arg, micro_str name)
     return micro__notify_wanted(((micro__mdns *)arg)->notifier, name);
 }
 
-static bool mdns_io_tell(void *arg, enum micro_change what, const micro_entry *e)
+static bool mdns_io_tell(void *arg, enum micro_change what, const micro_entry *e, size_t weight)
 {
     micro__mdns *st = arg;
-    st->events++;
+    st->told += weight;
     return micro__notify_post(st->notifier, what, e);
 }
 

@@ -512,15 +512,19 @@ static void mdns_responder_question(mdns_responder_reply *reply)
         micro_str bare = name;
         if (!micro__dns_cut(&bare, micro_s(reply->domain)))
             continue;
+        micro_str entry = bare;
         bool all = q->type == MICRO__DNS_PTR || q->type == MICRO__DNS_ANY;
+        bool list = micro__str_is_nocase(bare, MICRO__MDNS_LIST) ||
+                    micro__dns_cut(&entry, micro_s(MICRO__MDNS_LIST));
         if (all && r->nodes && micro__str_is_nocase(bare, enumeration))
             mdns_responder_enumerate(reply, name);
         for (micro__mdns_local *n = r->nodes; n; n = n->next) {
             mdns_responder_subject s = mdns_responder_node(n);
             mdns_responder_ask(reply, bare, &s, &n->shown);
+            if (!list || !mdns_responder_first(r, n))
+                continue;
             s = mdns_responder_list_entry(n);
-            if (mdns_responder_first(r, n))
-                mdns_responder_ask(reply, bare, &s, &n->listed);
+            mdns_responder_ask(reply, bare, &s, &n->listed);
         }
     }
 }

@@ -3,7 +3,7 @@
  * share: copying, merging, sorting and checking of entries. */
 #include "registry.h"
 
-/* ---- wrappers -------------------------------------------------------------------------------- */
+/* ---- wrappers ---------------------------------------------------------------------------------*/
 
 /* A table longer than ours was made for a later library; what it sets beyond our end cannot be
  * honoured. */
@@ -166,7 +166,7 @@ MICRO_API void micro_registry_free(micro_registry *reg)
         reg->ops->free(reg);
 }
 
-/* ---- copying --------------------------------------------------------------------------------- */
+/* ---- copying ----------------------------------------------------------------------------------*/
 
 static bool registry_copy_str(micro__arena *a, micro_str *to, micro_str from)
 {
@@ -262,7 +262,7 @@ MICRO_PRIVATE bool micro__entry_copy(micro__arena *a, micro_entry *to, const mic
     return ok;
 }
 
-/* ---- hashing -----------------------------------------------------------------------------------
+/* ---- hashing ------------------------------------------------------------------------------------
  */
 
 /* Order does not count: metadata is a map. */
@@ -311,7 +311,7 @@ MICRO_PRIVATE uint64_t micro__node_hash(const micro_node *node)
     return registry_hash_pairs(h, &node->metadata);
 }
 
-/* ---- merging, sorting, checking -------------------------------------------------------------- */
+/* ---- merging, sorting, checking ---------------------------------------------------------------*/
 
 MICRO_PRIVATE micro_node *micro__entry_node(const micro_entry *e, micro_str id)
 {

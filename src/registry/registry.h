@@ -13,7 +13,7 @@
      ((ops)->size_ == 0 || (ops)->size_ >= offsetof(T, member) + sizeof((ops)->member)) && \
      (ops)->member)
 
-/* ---- registry.c: model --------------------------------------------------------------------- */
+/* ---- registry.c: model ------------------------------------------------------------------------*/
 
 /* Deep copy into the arena; false: out of memory. */
 MICRO_PRIVATE bool micro__entry_copy(micro__arena *a, micro_entry *to, const micro_entry *from);
@@ -48,7 +48,7 @@ MICRO_PRIVATE micro_err micro__entry_read(micro_ctx *ctx, char *text, size_t len
 MICRO_PRIVATE micro_err micro__registry_first(micro_registry *reg, micro_ctx *ctx, const char *name,
                                               micro_entries *out);
 
-/* ---- notify.c: watchers of a registry ------------------------------------------------------ */
+/* ---- notify.c: watchers of a registry ---------------------------------------------------------*/
 
 typedef struct micro__notifier micro__notifier; /* zeroed = none; guarded by a mutex of its own */
 struct micro_watch;                             /* one watcher */
@@ -75,6 +75,6 @@ MICRO_PRIVATE void micro__notify_run(micro__notifier *n);
 MICRO_PRIVATE bool micro__notify_wanted(micro__notifier *n,
                                         micro_str name); /* somebody watches it */
 
-/* ---- mdns_wire.c: DNS packets; mdns_txt.c: the TXT payload --------------------------------- */
+/* ---- mdns_wire.c: DNS packets; mdns_txt.c: the TXT payload ------------------------------------*/
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The blacklist selector: a node that has failed three times in a row is left out for 30 s. It stands
- * on the cache: asking the registry for every call, as go-micro's does, costs 100 ms each with mdns,
- * and the cache forgets nothing that the registry knows. */
+/* The blacklist selector: a node that has failed three times in a row is left out for 30 s. It
+ * stands on the cache: asking the registry for every call, as go-micro's does, costs 100 ms each
+ * with mdns, and the cache forgets nothing that the registry knows. */
 #include "selector.h"
 
 #define BLACKLIST_FAILURES 3
@@ -61,7 +61,7 @@ static blacklist_record **blacklist_find(blacklist_selector *b, micro_str id, ui
     return found;
 }
 
-/* ---- choosing ---------------------------------------------------------------------------------- */
+/* ---- choosing ---------------------------------------------------------------------------------*/
 
 /* The places of the nodes that are not out; returns how many. */
 static size_t blacklist_keep(blacklist_selector *b, const micro_nodes *nodes, uint32_t *index)
@@ -118,7 +118,7 @@ static void blacklist_release(micro_selector *sel, const micro_nodes *nodes)
     micro__nodeset_drop(micro__nodeset_of(nodes));
 }
 
-/* ---- marking ----------------------------------------------------------------------------------- */
+/* ---- marking ----------------------------------------------------------------------------------*/
 
 /* Whether a result is held against the node: not what the caller did wrong or gave up. */
 static bool blacklist_failure(micro_err result)
@@ -196,7 +196,7 @@ static void blacklist_mark(micro_selector *sel, const char *service, const micro
     micro__unlock(&b->lock);
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------- */
+/* ---- the rest ---------------------------------------------------------------------------------*/
 
 static void blacklist_reset(micro_selector *sel, const char *service)
 {

@@ -6,7 +6,7 @@
 
 #include "selector.h"
 
-/* ---- how a set is handed out without a lock ----------------------------------------------------
+/* ---- how a set is handed out without a lock -----------------------------------------------------
  * A name's `word` holds the number of a slot (of the set in use) and how often that set has been
  * taken: one addition both takes the set and says which it is. Giving it back counts the set's refs
  * down from MICRO__CACHE_LENT; when another set takes its place, what was taken is added and LENT
@@ -58,7 +58,6 @@ typedef struct micro__cache_query {
     struct micro__cache_query *next;
     size_t waiting;
     bool running;
-    bool announced; /* an event has named it since the question was put */
     bool own;       /* ended by the asker's own deadline or cancellation: says nothing to others */
     micro_err err;
     uint64_t until; /* err holds so long */
@@ -79,12 +78,12 @@ typedef struct micro__cache {
     micro_registry *reg;
     int ttl_ms;
     _Atomic(micro__cache_table *) table;
-    /* What was found last, by where the caller keeps its string: mostly the same constant, which then
-     * need be compared only, neither measured nor hashed. */
+    /* What was found last, by where the caller keeps its string: mostly the same constant, which
+     * then need be compared only, neither measured nor hashed. */
     _Atomic(micro__cache_name *) front[MICRO__CACHE_FRONT];
     _Atomic size_t asides; /* of all names */
-    micro__mutex lock;     /* of all that follows, and of the names; never held around the registry */
-    micro__cond done;      /* a question has been answered */
+    micro__mutex lock; /* of all that follows and of the names; never held around the registry */
+    micro__cond done;  /* a question has been answered */
     size_t names;
     micro__cache_query *queries;
     enum micro__cache_watching watching;
@@ -98,7 +97,7 @@ typedef struct micro__cache {
     micro_ctx *refresh_ctx; /* of the question that it puts */
 } micro__cache;
 
-/* ---- cache_map.c ------------------------------------------------------------------------------- */
+/* ---- cache_map.c ------------------------------------------------------------------------------*/
 
 /* Without the lock. */
 MICRO_PRIVATE micro__cache_name *micro__cache_find(micro__cache *c, micro_str name, uint64_t hash);
@@ -120,8 +119,8 @@ MICRO_PRIVATE micro__cache_name *micro__cache_add(micro__cache *c, micro_str nam
 MICRO_PRIVATE void micro__cache_publish(micro__cache *c, micro__cache_name *n);
 /* Nodes whose time has come are tried again. True: the whole is old and should be asked for. */
 MICRO_PRIVATE bool micro__cache_due(micro__cache *c, micro__cache_name *n, uint64_t now);
-/* What the registry answered (the whole of it: what is missing there goes), or announced. False: out
- * of memory, nothing has changed. */
+/* What the registry answered (the whole of it: what is missing there goes), or announced. False:
+ * out of memory, nothing has changed. */
 MICRO_PRIVATE bool micro__cache_learn(micro__cache *c, micro__cache_name *n,
                                       const micro_entries *entries, bool whole);
 MICRO_PRIVATE bool micro__cache_announce(micro__cache *c, micro__cache_name *n,
@@ -133,7 +132,7 @@ MICRO_PRIVATE void micro__cache_refused(micro__cache *c, micro__cache_name *n,
 MICRO_PRIVATE void micro__cache_answered(micro__cache *c, micro__cache_name *n, micro_str id);
 MICRO_PRIVATE void micro__cache_free_names(micro__cache *c);
 
-/* ---- cache_ask.c ------------------------------------------------------------------------------- */
+/* ---- cache_ask.c ------------------------------------------------------------------------------*/
 
 /* With the lock, which is let go meanwhile: asks the registry about a name, or waits for one who
  * does. OK: there was something to take. Errors leave a text in ctx. */

@@ -8,7 +8,7 @@
 #define CACHE_ASK_TIMEOUT_MS 5000 /* of the refresher, whom nobody waits for */
 #define CACHE_ASK_TTL_MS 60000
 
-/* ---- questions --------------------------------------------------------------------------------- */
+/* ---- questions --------------------------------------------------------------------------------*/
 
 static size_t cache_query_bytes(const micro__cache_query *q)
 {
@@ -84,7 +84,7 @@ MICRO_PRIVATE void micro__cache_free_queries(micro__cache *c, uint64_t hash, con
     }
 }
 
-/* ---- the watch --------------------------------------------------------------------------------- */
+/* ---- the watch --------------------------------------------------------------------------------*/
 
 /* An event about a name that is being asked for right now is part of the answer. */
 static micro__cache_name *cache_event_name(micro__cache *c, enum micro_change what, micro_str name)
@@ -93,7 +93,6 @@ static micro__cache_name *cache_event_name(micro__cache *c, enum micro_change wh
     micro__cache_name *n = micro__cache_find(c, name, hash);
     micro__cache_query *q = cache_query_find(c, hash, name);
     if (q && what != MICRO_DELETED) {
-        q->announced = true;
         q->until = 0;
         if (!n && q->running)
             n = micro__cache_add(c, name, hash);
@@ -116,7 +115,8 @@ MICRO_PRIVATE void micro__cache_event(void *arg, enum micro_change what, const m
     micro__unlock(&c->lock);
 }
 
-/* Without the lock. One watch sees every name: what is not in the cache costs a look-up in a table. */
+/* Without the lock. One watch sees every name: what is not in the cache costs a look-up in a table,
+ * which is less than a watch for each. */
 static bool cache_watch(micro__cache *c)
 {
     micro__lock(&c->lock);
@@ -139,7 +139,7 @@ static bool cache_watch(micro__cache *c)
     return !err;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------ */
+/* ---- asking -----------------------------------------------------------------------------------*/
 
 static bool cache_has(const micro__cache_name *n)
 {
@@ -177,7 +177,7 @@ static micro_err cache_settle(micro__cache *c, micro__cache_query *q, micro_err 
                               const micro_entries *entries, bool whole, uint64_t events)
 {
     micro__cache_name *n = micro__cache_find(c, micro_s(q->text), q->hash);
-    bool quiet = n ? n->events == events : !q->announced;
+    bool quiet = !n || n->events == events;
     q->until = 0;
     if (!err)
         err = cache_found(c, q, n, entries, whole && quiet);
@@ -185,11 +185,11 @@ static micro_err cache_settle(micro__cache *c, micro__cache_query *q, micro_err 
         micro__cache_forget(c, n);
     else if (cache_has(n))
         cache_set_expiry(c, n, CACHE_ASK_UNKNOWN_MS); /* what was known has to do */
-    if (err == MICRO_ENOTFOUND || err == MICRO_ENONODE) {
-        bool has = cache_has(n);
-        q->until = has || q->announced ? 0 : micro__now_ms() + CACHE_ASK_UNKNOWN_MS;
-    }
-    return cache_has(micro__cache_find(c, micro_s(q->text), q->hash)) ? MICRO_OK : err;
+    if (cache_has(micro__cache_find(c, micro_s(q->text), q->hash)))
+        return MICRO_OK;
+    if (err == MICRO_ENOTFOUND || err == MICRO_ENONODE)
+        q->until = micro__now_ms() + CACHE_ASK_UNKNOWN_MS;
+    return err;
 }
 
 static void cache_cancel(void *arg)
@@ -230,7 +230,6 @@ static micro_err cache_lead(micro__cache *c, micro_ctx *ctx, micro__cache_query 
     uint64_t events = n ? n->events : 0;
     micro_entries entries;
     q->running = true;
-    q->announced = false;
     if (!ctx)
         c->refresh_ctx = own;
     micro__unlock(&c->lock);
@@ -306,7 +305,7 @@ MICRO_PRIVATE micro_err micro__cache_ask(micro__cache *c, micro_ctx *ctx, const 
     }
 }
 
-/* ---- asking again ------------------------------------------------------------------------------ */
+/* ---- asking again -----------------------------------------------------------------------------*/
 
 static void cache_ask_again(micro__cache *c, micro__cache_name *n)
 {

@@ -7,7 +7,7 @@
 #define CACHE_CLOCK_MASK 15
 #define CACHE_TAKEN_MASK (((uint64_t)1 << MICRO__CACHE_SLOT_BITS) - 1)
 
-/* ---- the table --------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------------------*/
 
 static micro__cache_name *cache_probe(micro__cache_table *t, micro_str name, uint64_t hash,
                                       size_t *at)
@@ -73,7 +73,7 @@ MICRO_PRIVATE micro__cache_name *micro__cache_add(micro__cache *c, micro_str nam
     return n;
 }
 
-/* ---- handing out ------------------------------------------------------------------------------- */
+/* ---- handing out ------------------------------------------------------------------------------*/
 
 /* An empty slot, and its number; NULL: all are in use, or out of memory. 0 is never one. */
 static micro__nodeset_slot *cache_free_slot(micro__cache_name *n, size_t *number)
@@ -170,8 +170,8 @@ static bool cache_in_use(micro__cache_name *n, const micro__nodeset *set)
     return set ? set->home && set->slot == slot : slot == 0;
 }
 
-/* Reading the clock costs as much as all the rest of a selection. While events come in, looking at it
- * now and then is enough; else it is looked at every time. */
+/* Reading the clock costs a third of a selection. While events come in, looking at it now and then
+ * is enough; else it is looked at every time. */
 static void cache_schedule(micro__cache *c, micro__cache_name *n)
 {
     uint64_t at = n->stale ? micro__now_ms() + CACHE_RETRY_MS : n->expires;
@@ -215,7 +215,7 @@ MICRO_PRIVATE bool micro__cache_due(micro__cache *c, micro__cache_name *n, uint6
     return old;
 }
 
-/* ---- refused nodes ----------------------------------------------------------------------------- */
+/* ---- refused nodes ----------------------------------------------------------------------------*/
 
 static const micro_node *cache_node(const micro__nodeset *set, micro_str id)
 {
@@ -269,8 +269,7 @@ static uint64_t cache_try_again(int refused)
 {
     if (refused < 2)
         return 0;
-    uint64_t ms = refused < 7 ? (uint64_t)1000 << (refused - 2) : 30000;
-    return micro__now_ms() + (ms < 30000 ? ms : 30000);
+    return micro__now_ms() + (refused < 7 ? (uint64_t)1000 << (refused - 2) : 30000);
 }
 
 MICRO_PRIVATE void micro__cache_refused(micro__cache *c, micro__cache_name *n,
@@ -306,12 +305,12 @@ static void cache_named(micro__cache_name *n, const micro_entry *e, bool event)
     for (micro__cache_aside *a = n->asides; a; a = a->next) {
         if (!micro__entry_node(e, micro_s(a->id)))
             continue;
-        if (event || a->refused == 1 || (a->until && a->until <= micro__now_ms()))
+        if (event || a->refused == 1)
             a->out = false;
     }
 }
 
-/* ---- what is known ----------------------------------------------------------------------------- */
+/* ---- what is known ----------------------------------------------------------------------------*/
 
 /* Takes the nodes that e names out of a list; others: only those of other versions. */
 static void cache_strip(micro_entries *list, const micro_entry *e, bool others)

@@ -4,7 +4,7 @@
 
 #define NODESET_PROBES 4
 
-/* ---- making ------------------------------------------------------------------------------------ */
+/* ---- making -----------------------------------------------------------------------------------*/
 
 static bool nodeset_usable(const micro_node *node)
 {
@@ -138,7 +138,7 @@ MICRO_PRIVATE void micro__nodeset_destroy(micro__nodeset *set)
         micro__nodeset_drop(parent);
 }
 
-/* ---- filters ----------------------------------------------------------------------------------- */
+/* ---- filters ----------------------------------------------------------------------------------*/
 
 static bool nodeset_has_label(const micro_node *node, const char *label)
 {

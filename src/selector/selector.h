@@ -5,7 +5,7 @@
 
 #include "../registry/registry.h"
 
-/* ---- nodeset.c: a micro_nodes with its count and memory, freed by the last holder --------------- */
+/* ---- nodeset.c: a micro_nodes with its count and memory, freed by the last holder -------------*/
 
 #define MICRO__NODESET_SUBSETS 16
 
@@ -65,21 +65,21 @@ static inline void micro__nodeset_drop(micro__nodeset *set)
         micro__nodeset_destroy(set);
 }
 
-/* ---- pick.c ------------------------------------------------------------------------------------ */
+/* ---- pick.c -----------------------------------------------------------------------------------*/
 
-/* One node of nodes for one attempt: filters (NULL: none), then strategy (NULL: random). turn counts
- * picks of the service; *last is the index of the attempt before in nodes (SIZE_MAX: none) and is
- * updated. ENONODE: nothing left; ENOMEM. No allocation for up to 64 nodes, none in the cached case
- * at all: subsets are cached with the set when it is one of ours and fn is NULL. */
+/* One node of nodes for one attempt: filters (NULL: none), then strategy (NULL: random). turn
+ * counts picks of the service; *last is the index of the attempt before in nodes (SIZE_MAX: none)
+ * and is updated. ENONODE: nothing left; ENOMEM. No allocation for up to 64 nodes, none in the
+ * cached case at all: subsets are cached with the set when it is one of ours and fn is NULL. */
 MICRO_PRIVATE micro_err micro__select_pick(const micro_nodes *nodes, const micro__filter *filter,
                                            const micro_strategy *strategy, const char *service,
                                            const char *key, uint64_t turn, int attempt,
                                            size_t *last, const micro_node **out);
-/* The next turn of the service these nodes are of. 0, and nothing is counted, for strategies that are
- * known not to look at it. */
+/* The next turn of the service these nodes are of. 0, and nothing is counted, for strategies that
+ * are known not to look at it. */
 MICRO_PRIVATE uint64_t micro__select_turn(const micro_nodes *nodes, const micro_strategy *strategy);
 
-/* ---- selector.c: a plug-in's ops, checked ------------------------------------------------------ */
+/* ---- selector.c: a plug-in's ops, checked -----------------------------------------------------*/
 
 /* ENOTFOUND: no such service; ENONODE: it has no usable node. Errors leave a text in ctx. */
 MICRO_PRIVATE micro_err micro__selector_select(micro_selector *sel, micro_ctx *ctx,

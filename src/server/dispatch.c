@@ -188,17 +188,17 @@ static bool dispatch_open(dispatch *d)
 
 /* ---- the handler's surroundings ------------------------------------------------------------ */
 
-/* What a handler sees as metadata: all headers but these three, in the request's own memory. */
+/* What a handler sees as metadata: all headers but these four, in the request's own memory. */
 static void dispatch_metadata(dispatch *d)
 {
     micro__http_head *h = d->head;
     const char *type = h->known[MICRO__H_CONTENT_TYPE].ptr,
-               *timeout = h->known[MICRO__H_TIMEOUT].ptr, *host = h->known[MICRO__H_HOST].ptr;
+               *timeout = h->known[MICRO__H_TIMEOUT].ptr, *host = h->known[MICRO__H_HOST].ptr, *hops = h->known[MICRO__H_HOP_COUNT].ptr;
     size_t n = 0;
 
     for (size_t i = 0; i < h->nheaders; i++) {
         const char *v = h->headers[i].value.ptr;
-        if (v != type && v != timeout && v != host)
+        if (v != type && v != timeout && v != host && v != hops)
             h->headers[n++] = h->headers[i];
     }
     d->ctx->metadata.ptr = h->headers;
@@ -316,6 +316,7 @@ static void dispatch_call(dispatch *d, micro__route *route, const char *peer)
     d->ctx->mark = micro__arena_mark(&d->ctx->arena);
     micro__user_begin(&route->habit);
     err = route->invoke(d->ctx, route->fn, req, rsp);
+    micro__family_end(d->ctx); /* what it started and did not wait for */
     micro__user_end(&route->habit);
     if (err != MICRO_OK)
         dispatch_result(d, err);

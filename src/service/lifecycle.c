@@ -199,8 +199,8 @@ MICRO_PRIVATE micro_err micro__service_listen(micro_service *svc)
     return lifecycle_fail(svc, err, why);
 }
 
-/* Closes what is open, in the order that loses nothing. False: handlers still run. */
-static bool lifecycle_close(micro_service *svc)
+/* The engine stays: calls that were started go on, until the service is freed. */
+static void lifecycle_close(micro_service *svc)
 {
     int drain = lifecycle_or(svc->s.drain_ms, LIFECYCLE_DRAIN_MS);
     uint64_t deadline = drain < 0 ? 0 : micro__now_ms() + (uint64_t)drain;
@@ -208,15 +208,23 @@ static bool lifecycle_close(micro_service *svc)
     if (svc->listener)
         svc->transport->ops->unlisten(svc->transport, svc->listener);
     svc->listener = NULL;
-    if (svc->port && !micro__port_close(svc->port, deadline)) {
+    if (svc->port && !micro__port_close(svc->port, deadline))
         MICRO_LOG(MICRO_LOG_ERROR, "handlers did not end within %d ms", drain);
-        return false;
-    }
-    svc->port = NULL;
-    if (svc->engine)
-        micro__engine_close(svc->engine);
-    svc->engine = NULL;
-    return true;
+    else
+        svc->port = NULL;
+}
+
+static bool lifecycle_move(micro_service *svc, enum micro__service_state from,
+                           enum micro__service_state to)
+{
+    micro__lock(&svc->lock);
+    bool ok = svc->state == from;
+    if (ok)
+        svc->state = to;
+    if (ok && to == MICRO__SERVICE_STOPPED)
+        micro__cond_broadcast(&svc->stopped);
+    micro__unlock(&svc->lock);
+    return ok;
 }
 
 static micro_err lifecycle_start(micro_service *svc)
@@ -225,7 +233,7 @@ static micro_err lifecycle_start(micro_service *svc)
 
     if (err != MICRO_OK)
         return lifecycle_fail(svc, err, "a hook before the start failed");
-    err = micro__engine_open(svc->s.loops >= 0, svc->s.loops, svc->s.max_threads, &svc->engine);
+    err = micro__service_engine(svc);
     if (err != MICRO_OK)
         return lifecycle_fail(
             svc, err,
@@ -242,7 +250,7 @@ static micro_err lifecycle_start(micro_service *svc)
         return err;
     }
     atomic_store(&svc->life->alive, true);
-    svc->state = MICRO__SERVICE_RUNNING;
+    lifecycle_move(svc, MICRO__SERVICE_STARTING, MICRO__SERVICE_RUNNING);
     err = micro__service_hooks(svc, MICRO_AFTER_START);
     if (err != MICRO_OK) {
         lifecycle_fail(svc, err, "a hook after the start failed");
@@ -251,17 +259,6 @@ static micro_err lifecycle_start(micro_service *svc)
         err = micro_post(svc, lifecycle_interval(svc), lifecycle_refresh, svc);
     }
     return err;
-}
-
-static bool lifecycle_move(micro_service *svc, enum micro__service_state from,
-                           enum micro__service_state to)
-{
-    micro__lock(&svc->lock);
-    bool ok = svc->state == from;
-    if (ok)
-        svc->state = to;
-    micro__unlock(&svc->lock);
-    return ok;
 }
 
 MICRO_API micro_err micro_service_start(micro_service *svc)
@@ -274,31 +271,48 @@ MICRO_API micro_err micro_service_start(micro_service *svc)
         return MICRO_EBUSY;
     micro_err err = lifecycle_start(svc);
     if (err != MICRO_OK)
-        svc->state = MICRO__SERVICE_STOPPED;
+        lifecycle_move(svc, MICRO__SERVICE_STARTING, MICRO__SERVICE_STOPPED);
     return err;
 }
 
 /* ---- stop ---------------------------------------------------------------------------------- */
 
+static void lifecycle_ask(micro_service *svc)
+{
+    atomic_store(&svc->stop_asked, true);
+    if (svc->stop_fd >= 0)
+        micro__waker_set(svc->stop_fd);
+}
+
+/* True: this thread is to stop the service now. Else somebody does, or has, or there is nothing to stop; a thread that may wait for the
+ * end does so. */
+static bool lifecycle_claim(micro_service *svc)
+{
+    bool mine = false;
+
+    micro__lock(&svc->lock);
+    if (micro__engine_inside()) { /* in a callback: whoever runs the service does it */
+        lifecycle_ask(svc);
+    } else if (svc->state == MICRO__SERVICE_STOPPING) {
+        while (!micro__thread_is_self(svc->stopper) && svc->state == MICRO__SERVICE_STOPPING)
+            micro__cond_wait(&svc->stopped, &svc->lock, 0);
+    } else if (svc->running && !micro__thread_is_self(svc->runner)) {
+        lifecycle_ask(svc);
+        while (svc->state != MICRO__SERVICE_STOPPED && svc->running)
+            micro__cond_wait(&svc->stopped, &svc->lock, 0);
+    } else if (svc->state == MICRO__SERVICE_RUNNING) {
+        svc->state = MICRO__SERVICE_STOPPING;
+        svc->stopper = micro__thread_self();
+        mine = true;
+    }
+    micro__unlock(&svc->lock);
+    return mine;
+}
+
 MICRO_API void micro_service_stop(micro_service *svc)
 {
-    if (!svc)
+    if (!svc || !lifecycle_claim(svc))
         return;
-    if (micro__engine_inside()) { /* in a callback: whoever runs the service does it */
-        atomic_store(&svc->stop_asked, true);
-        micro__lock(&svc->lock);
-        if (svc->stop_fd >= 0)
-            micro__waker_set(svc->stop_fd);
-        micro__unlock(&svc->lock);
-        return;
-    }
-    if (!lifecycle_move(svc, MICRO__SERVICE_RUNNING, MICRO__SERVICE_STOPPED)) {
-        micro__lock(&svc->lock);
-        if (svc->stop_fd >= 0)
-            micro__waker_set(svc->stop_fd);
-        micro__unlock(&svc->lock);
-        return;
-    }
     micro_err err = micro__service_hooks(svc, MICRO_BEFORE_STOP);
     if (err != MICRO_OK)
         lifecycle_fail(svc, err, "a hook before the stop failed");
@@ -308,6 +322,7 @@ MICRO_API void micro_service_stop(micro_service *svc)
     err = micro__service_hooks(svc, MICRO_AFTER_STOP);
     if (err != MICRO_OK)
         lifecycle_fail(svc, err, "a hook after the stop failed");
+    lifecycle_move(svc, MICRO__SERVICE_STOPPING, MICRO__SERVICE_STOPPED);
 }
 
 /* ---- run ----------------------------------------------------------------------------------- */
@@ -332,26 +347,31 @@ static void lifecycle_wait(micro_service *svc, int signals)
     }
 }
 
+/* Who runs it, and how run is woken; waker -1: nobody, any more. */
+static void lifecycle_runner(micro_service *svc, int waker)
+{
+    micro__lock(&svc->lock);
+    svc->stop_fd = waker;
+    svc->running = waker >= 0;
+    svc->runner = micro__thread_self();
+    micro__cond_broadcast(&svc->stopped);
+    micro__unlock(&svc->lock);
+}
+
 static micro_err lifecycle_run(micro_service *svc)
 {
-    int signals = -1;
-    micro_err err = MICRO_EIO;
     int waker = micro__waker_open();
 
-    if (waker >= 0) {
-        micro__lock(&svc->lock);
-        svc->stop_fd = waker;
-        micro__unlock(&svc->lock);
-        signals = micro__signals_catch();
-        err = micro_service_start(svc);
-    }
-    if (err == MICRO_OK)
+    if (waker < 0)
+        return lifecycle_fail(svc, MICRO_EIO, "out of file descriptors");
+    lifecycle_runner(svc, waker);
+    int signals = micro__signals_catch();
+    micro_err err = micro_service_start(svc);
+    if (err == MICRO_OK && svc->state == MICRO__SERVICE_RUNNING)
         lifecycle_wait(svc, signals);
     micro_service_stop(svc);
     micro__signals_release();
-    micro__lock(&svc->lock);
-    svc->stop_fd = -1;
-    micro__unlock(&svc->lock);
+    lifecycle_runner(svc, -1);
     micro__fd_close(waker);
     return err != MICRO_OK ? err : svc->error;
 }
@@ -375,7 +395,8 @@ MICRO_API micro_err micro_service_run(micro_service *svc)
 
 static bool lifecycle_polled(const micro_service *svc)
 {
-    return svc && svc->engine && !micro__engine_threaded(svc->engine);
+    return svc && svc->engine && svc->state != MICRO__SERVICE_STOPPED &&
+           !micro__engine_threaded(svc->engine);
 }
 
 MICRO_API micro_err micro_poll(micro_service *svc, int timeout_ms)

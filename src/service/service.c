@@ -161,6 +161,11 @@ static void service_client(micro_service *svc)
         c->defaults.timeout_ms = s->request_timeout_ms;
     if (s->attempts)
         c->defaults.attempts = s->attempts;
+    if (micro__plugin_strategy(s->selector))
+        c->defaults.strategy = micro__plugin_strategy(s->selector);
+    if (micro__plugin_strategy(s->selector))
+        c->defaults.strategy = micro__plugin_strategy(s->selector);
+    c->pool_opts = pool;
     c->pool = micro__pool_new(svc->transport, &pool);
     if (!c->pool)
         micro__service_stick(svc, MICRO_ENOMEM, "out of memory");
@@ -207,6 +212,7 @@ MICRO_API micro_service *micro_service_create(const micro_service_opts *opts)
     atomic_init(&svc->life->refs, 1);
     micro__arena_init(&svc->arena, NULL, 0);
     micro__mutex_init(&svc->lock);
+    micro__cond_init(&svc->stopped);
     svc->hooks_end = &svc->hooks;
     svc->stop_fd = -1;
     service_options(svc, opts);
@@ -235,8 +241,10 @@ MICRO_API void micro_service_free(micro_service *svc)
     if (!svc)
         return;
     micro_service_stop(svc);
-    if (svc->engine)
+    if (svc->port)
         return; /* a handler did not end in time and still uses it: a leak is better than a crash */
+    if (svc->engine)
+        micro__engine_close(svc->engine);
     micro__pool_free(svc->client.pool);
     if (svc->own_selector)
         micro_selector_free(svc->selector);
@@ -246,6 +254,7 @@ MICRO_API void micro_service_free(micro_service *svc)
         micro_registry_free(svc->registry);
     micro__server_free(&svc->server);
     micro__life_drop(svc->life);
+    micro__cond_destroy(&svc->stopped);
     micro__mutex_destroy(&svc->lock);
     micro__arena_free(&svc->arena);
     micro__free(svc, sizeof *svc);
@@ -358,8 +367,7 @@ MICRO_PRIVATE micro_err micro__service_hooks(micro_service *svc, enum micro_mome
 
 /* ---- calls --------------------------------------------------------------------------------- */
 
-static micro_err service_call_checks(micro_ctx *ctx, const char *service,
-                                     const micro_method *method, void *rsp)
+static micro_err service_call_checks(micro_ctx *ctx, const char *service, const micro_method *method)
 {
     micro_service *svc = ctx->svc;
 
@@ -372,9 +380,9 @@ static micro_err service_call_checks(micro_ctx *ctx, const char *service,
         ctx->sticky = MICRO_OK;
         return micro__ctx_local(ctx, err, "metadata or a value could not be set");
     }
-    if (!service || !method->name || !method->req || !rsp)
+    if (!service || !method->name || !method->req || !method->rsp)
         return micro__ctx_local(ctx, MICRO_EINVAL,
-                                "call without a service, a method or a place for the reply");
+                                "call without a service or a whole method");
     return MICRO_OK;
 }
 
@@ -383,15 +391,51 @@ MICRO_API micro_err micro_call(micro_ctx *ctx, const char *service, const micro_
 {
     if (!ctx)
         return MICRO_ENOMEM;
-    if (!method || !req)
-        return micro__ctx_local(ctx, MICRO_EINVAL, "call without a method or a request");
+    if (!method || !req || !rsp)
+        return micro__ctx_local(ctx, MICRO_EINVAL, "call without a method, a request or a place for the reply");
     if (!service)
         service = method->service;
-    micro_err err = service_call_checks(ctx, service, method, rsp);
+    micro_err err = service_call_checks(ctx, service, method);
     if (err != MICRO_OK) {
-        if (rsp && method->rsp)
+        if (method->rsp)
             micro__type_zero(method->rsp, rsp);
         return err;
     }
     return micro__client_call(&ctx->svc->client, ctx, service, method, req, rsp, opts);
+}
+
+MICRO_PRIVATE micro_err micro__service_engine(micro_service *svc)
+{
+    micro_err err = MICRO_OK;
+
+    micro__lock(&svc->lock);
+    if (!svc->engine)
+        err = micro__engine_open(svc->s.loops >= 0, svc->s.loops, svc->s.max_threads, &svc->engine);
+    micro__unlock(&svc->lock);
+    return err;
+}
+
+static micro_err service_start_checks(micro_ctx *ctx, const char *service, const micro_method *method,
+                                      const void *req)
+{
+    if (!method || !req)
+        return micro__ctx_local(ctx, MICRO_EINVAL, "call without a method or a request");
+    micro_err err = service_call_checks(ctx, service ? service : method->service, method);
+    if (err != MICRO_OK)
+        return err;
+    err = micro__service_engine(ctx->svc);
+    return err == MICRO_OK ? err : micro__ctx_local(ctx, err, "%s", micro_strerror(err));
+}
+
+MICRO_API void micro_call_start(micro_ctx *ctx, const char *service, const micro_method *method,
+                                const void *req, const micro_call_opts *opts, micro_done_fn *done,
+                                micro_fn *fn, void *arg)
+{
+    micro_err err = ctx ? service_start_checks(ctx, service, method, req) : MICRO_ENOMEM;
+
+    if (err == MICRO_OK)
+        micro__client_start(&ctx->svc->client, ctx->svc->engine, ctx, service ? service : method->service,
+                            method, req, opts, done, fn, arg);
+    else
+        done(ctx, err, fn, NULL, arg);
 }

@@ -142,8 +142,7 @@ typedef struct micro__life {
 enum micro__service_state {
     MICRO__SERVICE_NEW,
     MICRO__SERVICE_STARTING,
-    MICRO__SERVICE_RUNNING,
-    MICRO__SERVICE_STOPPED
+    MICRO__SERVICE_RUNNING, MICRO__SERVICE_STOPPING, MICRO__SERVICE_STOPPED
 };
 
 struct micro_service {
@@ -164,6 +163,9 @@ struct micro_service {
     micro__server server;
     micro__mutex lock; /* of state */
     enum micro__service_state state;
+    micro__cond stopped;         /* state has become STOPPED */
+    micro__thread_id runner, stopper; /* valid while run is in progress; while STOPPING */
+    bool running;                /* run is in progress */
     atomic_bool stop_asked;
     int stop_fd; /* wakes run; -1: nobody waits */
     micro__life *life;
@@ -176,6 +178,8 @@ struct micro_service {
 };
 
 MICRO_PRIVATE void micro__life_drop(void *life);
+/* Opens svc->engine, unless it is: by the first who needs it, a server or an asynchronous call; kept to the end. */
+MICRO_PRIVATE micro_err micro__service_engine(micro_service *svc);
 /* Keeps the first error; returns err. */
 MICRO_PRIVATE micro_err micro__service_stick(micro_service *svc, micro_err err, const char *fmt,
                                              ...) MICRO_PRINTF_(3, 4);

@@ -2,8 +2,6 @@
 /* The http transport: one POST an exchange over a kept connection, blocking. */
 #include "transport.h"
 
-#define HTTP_LINE 4 /* ": " and CR LF of a header line */
-
 /* A micro_sock of ours. */
 typedef struct http_sock {
     int fd;
@@ -54,20 +52,6 @@ static micro_err http_connect(micro_ctx *ctx, const micro__addr *to, http_sock *
     return micro__sock_connect_end(&s->fd, why);
 }
 
-/* A name, other than a literal address, may keep the system's resolver busy for long. */
-static micro_err http_resolve(micro__addr *to, micro_str address)
-{
-    micro_str host;
-    uint16_t port;
-
-    if (micro__hostport_parse(address, &host, &port) && micro__addr_literal(to, host, port))
-        return MICRO_OK;
-    micro_block_begin();
-    micro_err err = micro__addr_resolve(to, address);
-    micro_block_end();
-    return err;
-}
-
 static micro_err http_dial(micro_transport *self, micro_ctx *ctx, const char *address,
                            micro_sock **out)
 {
@@ -75,7 +59,7 @@ static micro_err http_dial(micro_transport *self, micro_ctx *ctx, const char *ad
     char why[128];
 
     (void)self;
-    micro_err err = http_resolve(&to, micro_s(address));
+    micro_err err = micro__http_resolve(&to, address);
     if (err == MICRO_EINVAL)
         return micro__ctx_local(ctx, MICRO_EINVAL, "malformed address %s", address);
     if (err != MICRO_OK)
@@ -101,30 +85,6 @@ static micro_err http_dial(micro_transport *self, micro_ctx *ctx, const char *ad
 }
 
 /* ---- send ---------------------------------------------------------------------------------- */
-
-static size_t http_head_size(const http_sock *s, const micro_msg *msg)
-{
-    size_t n = strlen(s->host) + 128;
-
-    for (size_t i = 0; i < msg->header.len; i++)
-        n += msg->header.ptr[i].key.len + msg->header.ptr[i].value.len + HTTP_LINE;
-    return n;
-}
-
-/* Host first: old servers of the Go library want to see it early. */
-static void http_head(micro_buf *b, const http_sock *s, const micro_msg *msg)
-{
-    bool unix_socket = s->host[0] == 'u' && !strncmp(s->host, "unix:", 5);
-
-    micro__buf_text(b, "POST / HTTP/1.1\r\nHost: ");
-    micro__buf_text(b, unix_socket ? "localhost" : s->host);
-    micro__buf_text(b, "\r\nContent-Length: ");
-    micro__buf_u64(b, msg->body.len);
-    micro__buf_add(b, "\r\n", 2);
-    for (size_t i = 0; i < msg->header.len; i++)
-        micro__http_header(b, msg->header.ptr[i].key, msg->header.ptr[i].value);
-    micro__buf_add(b, "\r\n", 2);
-}
 
 static micro_err http_write(micro_ctx *ctx, http_sock *s, const char *a, size_t alen, const char *b,
                             size_t blen)
@@ -161,12 +121,12 @@ static micro_err http_send(micro_transport *self, micro_ctx *ctx, micro_sock *so
     (void)self;
     http_sock *s = (http_sock *)(void *)sock;
     micro__mark mark = micro__arena_mark(&ctx->arena);
-    size_t size = http_head_size(s, msg);
+    size_t size = micro__http_request_size(s->host, &msg->header);
     micro_buf head = { .ptr = micro__arena_take(&ctx->arena, size), .cap = size, .max = size };
 
     if (!head.ptr)
         return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
-    http_head(&head, s, msg);
+    micro__http_request(&head, s->host, &msg->header, msg->body.len);
     micro__ctx_wait_begin(ctx, http_wake, s);
     micro_err err = head.failed ? MICRO_EINVAL
                                 : http_write(ctx, s, head.ptr, head.len,
@@ -202,16 +162,6 @@ static micro_err http_read(micro_ctx *ctx, http_sock *s, micro__http_reader *r)
     return err;
 }
 
-static micro_err http_status(micro_ctx *ctx, const micro__http_reader *r)
-{
-    const char *reason =
-        r->head.reason.len ? r->head.reason.ptr : micro__status_text(r->head.status);
-
-    return micro__ctx_local_id(ctx, "go.micro.client.transport", MICRO_EPROTO, "%d %s: %.*s",
-                               r->head.status, reason,
-                               (int)(r->body_len > 1024 ? 1024 : r->body_len), r->body);
-}
-
 static micro_err http_reply(micro_ctx *ctx, const micro__http_reader *r, micro_msg *out)
 {
     size_t n = r->head.nheaders;
@@ -241,7 +191,7 @@ static micro_err http_recv(micro_transport *self, micro_ctx *ctx, micro_sock *so
     s->reusable = err == MICRO_OK && r.reusable;
     if (err != MICRO_OK)
         return http_fail(ctx, err, r.problem ? r.problem : r.any ? "unexpected EOF" : "EOF");
-    return r.head.status == 200 ? http_reply(ctx, &r, out) : http_status(ctx, &r);
+    return r.head.status == 200 ? http_reply(ctx, &r, out) : micro__http_status_error(&r);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------ */
