@@ -2,29 +2,49 @@
 /* Lets a script use the mdns registry of one process: commands come as lines on stdin, each is
  * answered by any number of `node` lines and one that starts with `ok` or `error`.
  *
- *   put NAME VERSION ID ADDRESS TTL_MS [KEY=VALUE]...    TTL_MS 0: the registry's own
- *   big NAME VERSION ID ADDRESS ENDPOINTS                  a node with so many endpoints
+ *   put NAME VERSION ID ADDRESS TTL_MS [KEY=VALUE]...   TTL_MS 0: the registry's own
+ *   big NAME VERSION ID ADDRESS ENDPOINTS               a node with so many endpoints
  *   del NAME ID
- *   get NAME    first NAME    list                         ok MICROSECONDS
- *   watch NAME  watch *  unwatch              events: event WHAT NAME VERSION ID ADDRESS
- *   nest NAME   as watch, and each callback gets NAME      event nested ...
- *   timeout MS  cancel MS                                  of the look-ups that follow, of the next
+ *   get NAME    first NAME    list                      ok MICROSECONDS
+ *   watch NAME  watch *  unwatch                        event WHAT NAME VERSION ID ADDRESS
+ *   nest NAME                                           a watch whose callback gets NAME
+ *   timeout MS                                          of the look-ups that follow
+ *   cancel MS   starve N                                the next is canceled, short of memory
+ *   swap                                                another registry, and back
  *   sleep MS    free    new    quit */
 #include "micro.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum { DRIVER_WORDS = 64 };
 
-static micro_registry *driver_registry;
+static micro_registry *driver_registry, *driver_other;
 static micro_watch *driver_watch;
 static micro_ctx *driver_ctx;
 static int driver_timeout_ms, driver_cancel_ms;
 
 static const char *driver_nested; /* what a callback looks up; NULL: nothing */
+
+static atomic_long driver_memory = -1; /* allocations left; negative: any number */
+static long driver_starve_after = -1;
+
+static void *driver_realloc(void *arg, void *old, size_t old_size, size_t new_size)
+{
+    (void)arg;
+    (void)old_size;
+    if (new_size == 0) {
+        free(old);
+        return NULL;
+    }
+    long left = atomic_load(&driver_memory);
+    while (left > 0 && !atomic_compare_exchange_weak(&driver_memory, &left, left - 1))
+        continue;
+    return left == 0 ? NULL : realloc(old, new_size);
+}
 
 static long long driver_now_us(void)
 {
@@ -214,6 +234,13 @@ static micro_err driver_cancel(char **words, int n)
     return MICRO_OK;
 }
 
+static micro_err driver_starve(char **words, int n)
+{
+    (void)n;
+    driver_starve_after = atol(words[0]);
+    return MICRO_OK;
+}
+
 static micro_err driver_pause(char **words, int n)
 {
     (void)n;
@@ -237,6 +264,16 @@ static micro_err driver_new(char **words, int n)
     return driver_registry ? MICRO_OK : MICRO_ENOMEM;
 }
 
+static micro_err driver_swap(char **words, int n)
+{
+    (void)words;
+    (void)n;
+    micro_registry *now = driver_other ? driver_other : micro_registry_mdns_new();
+    driver_other = driver_registry;
+    driver_registry = now;
+    return now ? MICRO_OK : MICRO_ENOMEM;
+}
+
 static const struct {
     const char *name;
     int least, most;
@@ -253,9 +290,11 @@ static const struct {
     { "unwatch", 0, 0, driver_unwatch },
     { "timeout", 1, 1, driver_timeout },
     { "cancel", 1, 1, driver_cancel },
+    { "starve", 1, 1, driver_starve },
     { "sleep", 1, 1, driver_pause },
     { "free", 0, 0, driver_free },
     { "new", 0, 0, driver_new },
+    { "swap", 0, 0, driver_swap },
 };
 
 static micro_err driver_do(char **words, int n)
@@ -272,6 +311,7 @@ static micro_err driver_do(char **words, int n)
 int main(void)
 {
     static char line[65536];
+    micro_allocator_set(driver_realloc, NULL);
     driver_registry = micro_registry_mdns_new();
     while (fgets(line, sizeof line, stdin)) {
         char *words[DRIVER_WORDS];
@@ -285,10 +325,15 @@ int main(void)
         driver_ctx = micro_ctx_new(NULL);
         if (driver_timeout_ms)
             micro_ctx_set_timeout(driver_ctx, driver_timeout_ms);
+        atomic_store(&driver_memory, driver_starve_after);
+        driver_starve_after = -1;
         long long since = driver_now_us();
-        driver_result(driver_do(words, n), since);
+        micro_err err = driver_do(words, n);
+        atomic_store(&driver_memory, -1);
+        driver_result(err, since);
         micro_ctx_free(driver_ctx);
     }
     driver_free(NULL, 0);
+    micro_registry_free(driver_other);
     return 0;
 }

@@ -67,4 +67,9 @@ static inline int regtest_clock(clockid_t clock, struct timespec *out)
     return rc;
 }
 
+static inline void regtest_no_event(void *arg, enum micro_change what, const micro_entry *entry)
+{
+    (void)arg, (void)what, (void)entry;
+}
+
 #endif

@@ -74,11 +74,6 @@ static const micro_registry_ops regtest_ops = {
     .unwatch = regtest_op_unwatch,
 };
 
-static void regtest_no_event(void *arg, enum micro_change what, const micro_entry *entry)
-{
-    (void)arg, (void)what, (void)entry;
-}
-
 /* Calls every function once and says what each returned, in one number a row of the table. */
 enum { REGTEST_PUT, REGTEST_DEL, REGTEST_GET, REGTEST_FIRST, REGTEST_LIST, REGTEST_WATCH };
 

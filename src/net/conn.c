@@ -5,6 +5,7 @@
 
 #define CONN_ACCEPT_MAX 64 /* connections taken in one go */
 #define CONN_PAUSE_MS 50   /* before a full port looks again */
+#define CONN_HEAD_COPY 1024    /* of a fresh read, tried without looking for the head's end first */
 #define CONN_ROOM 1024     /* free space wanted before a read into a partial request */
 #define CONN_HEAD_ROOM 256 /* left in front of a body for the head of its reply */
 #define CONN_FLUSH 65536   /* waiting replies are written when they are more than this */
@@ -357,22 +358,25 @@ static void conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
     conn_reply_end(t, c, start, &r, micro__str_is(head->method, "HEAD"));
 }
 
-/* Reads a whole head into the thread's own copy: the original stays as it is until the body has
- * come too. */
+/* Works on the thread's own copy of the head: the original stays as it is until the body has come too. len
+ * bytes of it are looked at. > 0: parsed, and whole; 0: it goes on; < 0: refused. */
 static long conn_head(micro__thread *t, micro__conn *c, micro__assembly *as, const char *buf,
-                      micro__http_head *head)
+                      size_t len, micro__http_head *head)
 {
-    memcpy(t->head, buf, as->head);
-    t->head[as->head] = 0;
-    memset(head, 0, sizeof *head);
+    memcpy(t->head, buf, len);
+    memset(head, 0, offsetof(micro__http_head, problem));
     head->request = true;
     head->headers = t->headers;
     head->max_headers = MICRO_MAX_HEADERS;
-    long n = micro__http_parse(t->head, as->head, head);
+    head->problem = NULL;
+    long n = micro__http_parse(t->head, len, head);
+    if (n == MICRO__HTTP_PARTIAL)
+        return 0;
     if (n == MICRO__HTTP_TOO_LARGE)
         return conn_refuse(t, c, 431, "too many headers");
     if (n < 0)
         return conn_refuse(t, c, 400, head->problem ? head->problem : "malformed request");
+    as->head = (size_t)n;
     as->chunked = head->chunked;
     as->length = head->has_length ? head->length : 0;
     as->expect = head->minor > 0 && head->known[MICRO__H_EXPECT].ptr &&
@@ -380,6 +384,22 @@ static long conn_head(micro__thread *t, micro__conn *c, micro__assembly *as, con
     if (as->length > c->port->o.max_body)
         return conn_refuse(t, c, 413, "message over the size limit");
     return n;
+}
+
+/* The head of a fresh request. Most are short and all there: they are parsed without a search for
+ * their end; one that comes in pieces is searched once, and parsed when it is whole. */
+static long conn_first_head(micro__thread *t, micro__conn *c, micro__assembly *as, const char *buf,
+                            size_t avail, micro__http_head *head)
+{
+    if (!as->scanned) {
+        long n = conn_head(t, c, as, buf, avail < CONN_HEAD_COPY ? avail : CONN_HEAD_COPY, head);
+        if (n)
+            return n;
+    }
+    size_t len = micro__http_head_end(buf, avail, &as->scanned);
+    if ((len ? len : avail) > MICRO_MAX_HEADER)
+        return conn_refuse(t, c, 431, "header over the size limit");
+    return len ? conn_head(t, c, as, buf, len, head) : 0;
 }
 
 /* More of a chunked body. 1: complete, *total bytes in all; 0: *avail is what is left in buf; else
@@ -402,24 +422,19 @@ static long conn_chunks(micro__thread *t, micro__conn *c, micro__assembly *as, c
     return r;
 }
 
-/* The first request in buf, if it is complete: its length. 0: more is needed (*avail may shrink:
- * chunks were decoded); < 0: refused. */
+/* The first request in buf, if it is complete: its length. 0: more is needed (*avail may shrink: chunks
+ * were decoded); < 0: refused. */
 static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, char *buf,
                          size_t *avail)
 {
     micro__http_head head;
-    bool parsed = false;
-    size_t total, body;
+    bool parsed = !as->head;
+    size_t total = 0, body;
 
-    if (!as->head) {
-        as->head = micro__http_head_end(buf, *avail, &as->scanned);
-        if ((as->head ? as->head : *avail) > MICRO_MAX_HEADER)
-            return conn_refuse(t, c, 431, "header over the size limit");
-        if (!as->head)
-            return 0;
-        if (conn_head(t, c, as, buf, &head) < 0)
-            return -1;
-        parsed = true;
+    if (parsed) {
+        long n = conn_first_head(t, c, as, buf, *avail, &head);
+        if (n <= 0)
+            return n;
     }
     if (as->chunked) {
         long r = conn_chunks(t, c, as, buf, avail, &total);
@@ -432,7 +447,7 @@ static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, 
         if (*avail < total)
             return 0;
     }
-    if (!parsed && conn_head(t, c, as, buf, &head) < 0)
+    if (!parsed && conn_head(t, c, as, buf, as->head, &head) < 0)
         return -1;
     conn_answer(t, c, &head, buf + as->head, body);
     return (long)total;

@@ -3,8 +3,8 @@
  *
  * The JSON of 2018 writes everything, null for what is empty, and has address and port apart, which
  * no table can say of a micro_node: it has a writer of its own here, and is read through tables of
- * structs that have a port. micro_type_entry's rows describe the entry as it is in memory; protobuf goes by
- * them (the tags are those of go-micro's registry messages), and whatever walks tables. */
+ * structs that have a port. micro_type_entry's rows describe the entry as it is in memory; protobuf
+ * goes by them (the tags are those of go-micro's registry messages), and whatever walks tables. */
 #include "registry.h"
 
 /* ---- the entry as it is -----------------------------------------------------------------------*/

@@ -7,10 +7,10 @@ import fcntl
 import os
 import queue
 import random
-import shlex
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -93,7 +93,7 @@ class Switch:
             host.run("ip addr add %s.%d/24 dev eth0" % (net, number))
             host.run("ip link set eth0 up")
             code = "import sys; sys.path.insert(0, %r); import hosts; " % os.path.dirname(__file__)
-            host.popen(["python3", "-c", code + "hosts.no_checksum_offload('eth0')"]).wait()
+            host.popen([sys.executable, "-c", code + "hosts.no_checksum_offload('eth0')"]).wait()
             s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
             s.bind((port, 0))
             self.sockets.append(s)
@@ -233,7 +233,3 @@ def ask(data, to=(GROUP4, 5353), port=0, seconds=1.0, number=1):
             except socket.timeout:
                 break
         return answers
-
-
-def quoted(argv):
-    return " ".join(shlex.quote(a) for a in argv)
