@@ -457,7 +457,18 @@ class Case:
                             % (len(self.outcomes), len(server.requests)))
         for k, m in enumerate(server.requests):
             problems += self.call.check_request(m, k + 1)
-        return problems
+        return problems + self._check_reuse(server)
+
+    def _check_reuse(self, server):
+        """After a success a connection is kept, unless the server has closed or says that it will."""
+        if any(o.err != 0 for o in self.outcomes) or len(self.outcomes) < 2:
+            return []
+        said = [k for k, data in enumerate(self.replies)
+                if wire.messages(data)[-1].get("Connection") == "close"]
+        want = 1 + len({k for k in self.closes | set(said) if k + 1 < len(self.replies)})
+        if server.connections == want:
+            return []
+        return ["expected %d connections, got %d" % (want, server.connections)]
 
 
 # ---- cases from captures -----------------------------------------------------------------------------

@@ -458,6 +458,63 @@ TEST(cache_stale_when_the_registry_fails)
     seltest_end(&w);
 }
 
+static bool seltest_refreshed(seltest_world *w)
+{
+    micro__cache *c = (micro__cache *)w->sel;
+    bool there = false;
+    for (int i = 0; i < 5000 && !there; i++) {
+        micro__lock(&c->lock);
+        there = !c->refreshing;
+        micro__unlock(&c->lock);
+        usleep(1000);
+    }
+    return there;
+}
+
+TEST(cache_slow_failure)
+{
+    seltest_world w;
+    REQUIRE(seltest_begin(&w, &seltest_plain_ops, 10000));
+    seltest_add(&w.reg, "s", "1", "n1", "h:1");
+    CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
+    seltest_set_closed(&w.reg, true);
+    seltest_pass(11);
+    CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
+    CHECK(seltest_until(&w.reg, &w.reg.inside, 1));
+    seltest_pass(3);
+    seltest_set_fail(&w.reg, MICRO_EIO);
+    seltest_set_closed(&w.reg, false);
+    CHECK(seltest_refreshed(&w));
+    for (int i = 0; i < 10; i++) /* a second's peace from the end of the question, not its start */
+        CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
+    CHECK(seltest_refreshed(&w));
+    CHECK_EQ_INT(w.reg.gets, 2);
+    seltest_end(&w);
+}
+
+TEST(cache_queued_once)
+{
+    seltest_world w;
+    REQUIRE(seltest_begin(&w, &seltest_plain_ops, 10000));
+    seltest_add(&w.reg, "s", "1", "n1", "h:1");
+    seltest_add(&w.reg, "t", "1", "n2", "h:2");
+    CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
+    CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "t"), "n2@h:2");
+    seltest_set_closed(&w.reg, true);
+    seltest_pass(11);
+    CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "t"), "n2@h:2"); /* keeps the refresher busy */
+    CHECK(seltest_until(&w.reg, &w.reg.inside, 1));
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
+        seltest_pass(1);
+        seltest_pass(1);
+    }
+    seltest_set_closed(&w.reg, false);
+    CHECK(seltest_refreshed(&w));
+    CHECK_EQ_INT(w.reg.gets, 4);
+    seltest_end(&w);
+}
+
 TEST(cache_gone_at_the_next_question)
 {
     seltest_world w;

@@ -170,6 +170,22 @@ TEST(cache_sets_stay_while_held)
     seltest_end(&w);
 }
 
+TEST(cache_whole_set_comes_back)
+{
+    seltest_world w;
+    REQUIRE(seltest_begin(&w, &seltest_watched_ops, MICRO_OFF));
+    seltest_add(&w.reg, "s", "1", "n1", "h:1");
+    seltest_add(&w.reg, "s", "1", "n2", "h:2");
+    for (int i = 0; i < 2 * MICRO__CACHE_BLOCK * MICRO__CACHE_BLOCKS; i++) {
+        CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1 n2@h:2");
+        seltest_mark(w.sel, "n1", "h:1", MICRO_ECONNECT);
+        CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n2@h:2");
+        seltest_mark(w.sel, "n1", "h:1", MICRO_OK);
+        micro_ctx_reset(w.ctx);
+    }
+    seltest_end(&w);
+}
+
 TEST(cache_slots_are_used_again)
 {
     seltest_world w;

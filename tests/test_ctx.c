@@ -9,7 +9,7 @@ typedef struct ctx_fixture {
     _Alignas(16) char lent[2048];
 } ctx_fixture;
 
-static micro_ctx *ctx_start(ctx_fixture *f)
+static micro_ctx *ctx_setup(ctx_fixture *f)
 {
     memset(&f->ctx, 0, sizeof f->ctx);
     micro__arena_init(&f->ctx.arena, f->lent, sizeof f->lent);
@@ -36,7 +36,7 @@ static const char *ctx_metadata(micro_ctx *ctx)
 TEST(ctx_memory)
 {
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
 
     char *p = micro_alloc(ctx, 100), *none = micro_alloc(ctx, 0);
     CHECK(p && none && none >= p + 100);
@@ -70,7 +70,7 @@ TEST(ctx_format_at_every_fill)
     static ctx_fixture f;
 
     for (size_t size = 0; size < 200; size++) { /* ends of the chunk in all positions */
-        micro_ctx *ctx = ctx_start(&f);
+        micro_ctx *ctx = ctx_setup(&f);
         micro__arena_init(&ctx->arena, f.lent, size);
         for (int i = 0; i < 20; i++) {
             static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
@@ -87,7 +87,7 @@ TEST(ctx_format_at_every_fill)
 TEST(ctx_out_of_memory_gives_empty_text)
 {
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
     micro_int64s list = { NULL, 0, 0 };
 
     failing_begin(1);
@@ -149,7 +149,7 @@ TEST(ctx_null_fails_with_out_of_memory)
 TEST(ctx_metadata_get_set_delete)
 {
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
     char key[] = "X-Trace", value[] = "1";
 
     CHECK_EQ_STR(micro_metadata_get(ctx, "X-Trace"), "");
@@ -175,7 +175,7 @@ TEST(ctx_metadata_refuses_what_no_header_can_carry)
                                         "a/b", "\"",    "[",        "{",   "@",   "a\\b" };
     static const char *const values[] = { "a\nb", "a\rb", "a\tb", "\x01", "a\x7f", "\x1f" };
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
 
     for (size_t i = 0; i < MICRO_COUNTOF(keys) + MICRO_COUNTOF(values); i++) {
         bool key = i < MICRO_COUNTOF(keys);
@@ -200,7 +200,7 @@ TEST(ctx_values)
 {
     static ctx_fixture f;
     static const char first, second;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
     int a, b;
 
     CHECK(micro_ctx_value(ctx, &first) == NULL);
@@ -218,7 +218,7 @@ TEST(ctx_values)
 TEST(ctx_set_out_of_memory_sticks)
 {
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
 
     failing_begin(1);
     while (micro_alloc(ctx, 16))
@@ -242,7 +242,7 @@ TEST(ctx_reset_frees_and_keeps)
 {
     static ctx_fixture f;
     static const char key;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
 
     failing_begin(0);
     char *request = micro__arena_text(&ctx->arena, "request", 7); /* the maker's */
@@ -281,7 +281,7 @@ TEST(ctx_reset_in_a_loop_does_not_grow)
 {
     static ctx_fixture f;
     static const char key;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
     char value[32], want[64];
 
     failing_begin(0);
@@ -306,7 +306,7 @@ TEST(ctx_reset_out_of_memory_keeps_all)
 {
     for (size_t n = 1; n < 6; n++) {
         static ctx_fixture f;
-        micro_ctx *ctx = ctx_start(&f);
+        micro_ctx *ctx = ctx_setup(&f);
         failing_begin(n);
         failing.once = true;
         micro_metadata_set(ctx, "a", "1");
@@ -332,7 +332,7 @@ TEST(ctx_handler_needs_no_heap)
 
     failing_begin(1); /* every request fails */
     for (int i = 0; i < 100; i++) {
-        micro_ctx *ctx = ctx_start(&f);
+        micro_ctx *ctx = ctx_setup(&f);
         micro_metadata_set(ctx, "a", "1");
         micro_ctx_set_value(ctx, &f, &f);
         CHECK_EQ_STR(micro_format(ctx, "%d", i), micro_format(ctx, "%d", i).ptr);
@@ -348,7 +348,7 @@ TEST(ctx_handler_needs_no_heap)
 TEST(ctx_info_ends_with_reset_unless_serving)
 {
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
     const micro_info *info = micro_ctx_info(ctx);
 
     CHECK_EQ_TEXT(info->service, "");
@@ -388,7 +388,7 @@ TEST(ctx_fail)
         { MICRO_EIO, 500, 500, "Internal Server Error" },
     };
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
 
     CHECK_EQ_INT(micro_ctx_error(ctx)->code, 0);
     CHECK_EQ_STR(micro_ctx_error(ctx)->id, "");
@@ -422,7 +422,7 @@ TEST(ctx_error_texts_of_every_length)
     static char text[600];
 
     for (size_t len = 0; len < sizeof text; len += len < 50 || (len > 250 && len < 260) ? 1 : 13) {
-        micro_ctx *ctx = ctx_start(&f);
+        micro_ctx *ctx = ctx_setup(&f);
         failing_begin(0);
         memset(text, 'd', len);
         text[len] = 0;
@@ -433,7 +433,7 @@ TEST(ctx_error_texts_of_every_length)
         micro__ctx_release(ctx);
         CHECK(failing_end());
         /* out of memory: what fits is kept */
-        ctx = ctx_start(&f);
+        ctx = ctx_setup(&f);
         failing_begin(1);
         while (micro_alloc(ctx, 16))
             ;
@@ -448,7 +448,7 @@ TEST(ctx_error_texts_of_every_length)
 TEST(ctx_error_made_of_itself)
 {
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
 
     micro_fail_id(ctx, "first.id", 404, "inner");
     CHECK_EQ_INT(micro_fail_id(ctx, micro_ctx_error(ctx)->id.ptr, 500, "outer: %s",
@@ -468,7 +468,7 @@ TEST(ctx_error_made_of_itself)
 TEST(ctx_error_as_received)
 {
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
 
     CHECK_EQ_INT(micro__ctx_set_error(ctx, micro_s("id"), 404, micro_s("d"), micro__str(NULL, 0)),
                  404);
@@ -493,7 +493,7 @@ TEST(ctx_error_as_received)
 TEST(ctx_local_errors)
 {
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
 
     CHECK_EQ_INT(micro__ctx_local(ctx, MICRO_ETIMEDOUT, "call to %s timed out", "x"),
                  MICRO_ETIMEDOUT);
@@ -532,7 +532,7 @@ TEST(ctx_error_in_one_line)
         { "", -7, "d", "", "d (-7)" },
     };
     static ctx_fixture f;
-    micro_ctx *ctx = ctx_start(&f);
+    micro_ctx *ctx = ctx_setup(&f);
 
     for (size_t i = 0; i < MICRO_COUNTOF(rows); i++) {
         NOTE("%zu", i);

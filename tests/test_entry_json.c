@@ -237,6 +237,62 @@ TEST(entry_json_limit)
     micro_ctx_free(ctx);
 }
 
+/* The public way, alone and within another message. */
+typedef struct entrytest_event {
+    micro_str action;
+    micro_entry service;
+} entrytest_event;
+
+static const micro_field entrytest_event_rows[] = {
+    MICRO_FIELD(string, entrytest_event, action, 1),
+    MICRO_FIELD(message(micro_entry), entrytest_event, service, 2),
+};
+static const micro_type entrytest_event_type = {
+    sizeof(micro_type),      sizeof(micro_field),  2, "Event",
+    sizeof(entrytest_event), entrytest_event_rows, 0
+};
+
+TEST(entry_json_in_public)
+{
+    micro_entry e;
+    micro_str text;
+    entrytest_event event;
+    micro_ctx *ctx = micro_ctx_new(NULL);
+    REQUIRE(ctx);
+    for (size_t i = 0; i < MICRO_COUNTOF(entrytest_golden); i++) {
+        micro_str golden = micro_s(entrytest_golden[i]);
+        NOTE("golden %zu", i);
+        CHECK_EQ_INT(micro_json_read(ctx, &micro_type_entry, golden, 0, &e), MICRO_OK);
+        CHECK_EQ_INT(micro_json_write(ctx, &micro_type_entry, &e, 0, &text), MICRO_OK);
+        CHECK_EQ_STR(text, golden.ptr);
+        micro_str whole = micro_format(ctx, "{\"action\":\"create\",\"service\":%s}", golden.ptr);
+        CHECK_EQ_INT(micro_json_read(ctx, &entrytest_event_type, whole, 0, &event), MICRO_OK);
+        CHECK_EQ_INT(micro_json_write(ctx, &entrytest_event_type, &event, 0, &text), MICRO_OK);
+        CHECK_EQ_STR(text, whole.ptr);
+    }
+    CHECK_EQ_INT(
+        micro_json_read(ctx, &entrytest_event_type,
+                        micro_s("{\"service\":{\"nodes\":[{\"port\":-1}]},\"action\":\"x\"}"), 0,
+                        &event),
+        MICRO_EFORMAT);
+    CHECK_EQ_STR(micro_ctx_error(ctx)->detail, "service: nodes[0].port: not a port");
+    CHECK(event.service.name.ptr && event.service.nodes.len == 0);
+    CHECK_EQ_INT(micro_json_read(ctx, &micro_type_entry, micro_s("{\"name\":\"s\"} x"), 0, &e),
+                 MICRO_EFORMAT);
+    CHECK_EQ_INT(micro_json_read(ctx, &micro_type_entry, micro_s("{\"name\""), 0, &e),
+                 MICRO_EFORMAT);
+    CHECK_EQ_INT(micro_json_read(ctx, &micro_type_entry, micro_s("null"), 0, &e), MICRO_OK);
+    CHECK_EQ_INT(micro_json_write(ctx, &micro_type_entry, &e, MICRO_JSON_PRETTY, &text), MICRO_OK);
+    CHECK_EQ_STR(text, "{\n  \"name\": \"\",\n  \"version\": \"\",\n  \"metadata\": null,\n"
+                       "  \"endpoints\": null,\n  \"nodes\": null\n}");
+    CHECK_EQ_INT(micro_json_read(ctx, &micro_type_entry, micro_s(entrytest_golden[3]), 0, &e),
+                 MICRO_OK);
+    CHECK_EQ_INT(micro_json_write(ctx, &micro_type_entry, &e, MICRO_JSON_CANONICAL, &text),
+                 MICRO_OK);
+    CHECK(strstr(text.ptr, "\"address\":\"127.0.0.1:9999\""));
+    micro_ctx_free(ctx);
+}
+
 TEST(entry_as_protobuf)
 {
     micro_entry e, back;

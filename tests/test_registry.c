@@ -208,7 +208,10 @@ TEST(registry_arguments)
 
 TEST(registry_errors_and_texts)
 {
-    regtest_plugin p = { .base = { &regtest_ops } };
+    micro_node node = regtest_node("n", "h:1");
+    micro_entry e = regtest_entry("s", "1", &node);
+    const micro_entries half = { &e, 1, 0 };
+    regtest_plugin p = { .base = { &regtest_ops }, .entries = &half };
     micro_ctx *ctx = micro_ctx_new(NULL);
     micro_entries out = { NULL, 7, 7 };
     REQUIRE(ctx);
@@ -219,6 +222,8 @@ TEST(registry_errors_and_texts)
     p.why = "the store is down";
     CHECK_EQ_INT(micro_registry_list(&p.base, ctx, &out), MICRO_EIO);
     CHECK_EQ_STR(micro_ctx_error(ctx)->detail, "the store is down");
+    CHECK_EQ_INT(out.len, 0);
+    p.entries = NULL;
     p.err = MICRO_OK; /* what was tried on the way to success is not an error */
     CHECK_EQ_INT(micro_registry_list(&p.base, ctx, &out), MICRO_OK);
     CHECK_EQ_INT(micro_ctx_error(ctx)->detail.len, 0);

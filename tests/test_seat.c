@@ -33,7 +33,7 @@ typedef struct seat_fixture {
     micro_service *svc, *client;
 } seat_fixture;
 
-static bool seat_begin(seat_fixture *f, int loops, int max_threads)
+static bool seat_setup(seat_fixture *f, int loops, int max_threads)
 {
     f->reg = micro_registry_memory_new();
     f->svc = micro_service_new(.name = "seat", .registry = f->reg, .address = "127.0.0.1:0", .loops = loops,
@@ -45,7 +45,7 @@ static bool seat_begin(seat_fixture *f, int loops, int max_threads)
     return CHECK_EQ_INT(micro_service_start(f->svc), MICRO_OK);
 }
 
-static void seat_end(seat_fixture *f)
+static void seat_teardown(seat_fixture *f)
 {
     micro_service_free(f->client);
     micro_service_free(f->svc);
@@ -104,7 +104,7 @@ TEST(seat_undeclared_sleep_stops_nobody)
     seat_caller slow = { 0 };
     long long ms;
 
-    REQUIRE(seat_begin(&f, 1, 0));
+    REQUIRE(seat_setup(&f, 1, 0));
     slow = (seat_caller){ .client = f.client, .method = &seat_sleep_method, .name = "500", .count = 1 };
     pthread_create(&slow.thread, NULL, seat_caller_main, &slow);
     raw_sleep(50);
@@ -112,7 +112,7 @@ TEST(seat_undeclared_sleep_stops_nobody)
     CHECK(ms < 400); /* while the other still sleeps */
     pthread_join(slow.thread, NULL);
     CHECK_EQ_INT(slow.failed, 0);
-    seat_end(&f);
+    seat_teardown(&f);
 }
 
 TEST(seat_undeclared_sleeps_overlap)
@@ -120,10 +120,10 @@ TEST(seat_undeclared_sleeps_overlap)
     seat_fixture f = { 0 };
     long long ms;
 
-    REQUIRE(seat_begin(&f, 2, 0));
+    REQUIRE(seat_setup(&f, 2, 0));
     CHECK_EQ_INT(seat_storm(&f, &seat_sleep_method, "100", 40, 3, &ms), 0);
     CHECK(ms < 40 * 3 * 100 / 2 / 3); /* one after the other on two loops it would be three times that */
-    seat_end(&f);
+    seat_teardown(&f);
 }
 
 TEST(seat_chains_below_the_cap_complete)
@@ -131,9 +131,9 @@ TEST(seat_chains_below_the_cap_complete)
     seat_fixture f = { 0 };
     long long ms;
 
-    REQUIRE(seat_begin(&f, 2, 0));
+    REQUIRE(seat_setup(&f, 2, 0));
     CHECK_EQ_INT(seat_storm(&f, &seat_nest_method, "5", 16, 10, &ms), 0);
-    seat_end(&f);
+    seat_teardown(&f);
 }
 
 TEST(seat_at_the_cap_nothing_is_lost)
@@ -142,10 +142,10 @@ TEST(seat_at_the_cap_nothing_is_lost)
     long long ms;
 
     micro_log_set(MICRO_LOG_NONE, NULL, NULL);
-    REQUIRE(seat_begin(&f, 2, 6));
+    REQUIRE(seat_setup(&f, 2, 6));
     CHECK_EQ_INT(seat_storm(&f, &seat_sleep_method, "20", 30, 4, &ms), 0);
     CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 8, 50, &ms), 0);
-    seat_end(&f);
+    seat_teardown(&f);
 }
 
 /* All kinds at once, while connections come and go. */
@@ -157,7 +157,7 @@ TEST(seat_mixed_storm)
         seat_fixture f = { 0 };
         seat_caller c[12] = { 0 };
         NOTE("%d loops", loops[k]);
-        REQUIRE(seat_begin(&f, loops[k], 0));
+        REQUIRE(seat_setup(&f, loops[k], 0));
         for (int i = 0; i < 12; i++) {
             const struct {
                 const micro_method *m;
@@ -180,6 +180,6 @@ TEST(seat_mixed_storm)
             pthread_join(c[i].thread, NULL);
             CHECK_EQ_INT(c[i].failed, 0);
         }
-        seat_end(&f);
+        seat_teardown(&f);
     }
 }

@@ -410,7 +410,7 @@ TEST(service_polled_runs_and_ends_with_a_signal)
 
 static size_t service_live, service_calls;
 
-static void *service_count(void *arg, void *old, size_t old_size, size_t new_size)
+static void *service_counting(void *arg, void *old, size_t old_size, size_t new_size)
 {
     (void)arg;
     __atomic_fetch_add(&service_calls, 1, __ATOMIC_RELAXED);
@@ -427,7 +427,7 @@ TEST(service_idle_connections_hold_no_buffers)
     static int fds[COUNT];
     char out[4096];
 
-    micro_allocator_set(service_count, NULL);
+    micro_allocator_set(service_counting, NULL);
     micro_registry *reg = micro_registry_memory_new();
     micro_service *svc = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .loops = 1));
     size_t before = 0;
@@ -458,7 +458,7 @@ TEST(service_calls_allocate_nothing_in_steady_state)
     hello_answer rsp;
     const char *types[] = { "application/json", "application/protobuf" };
 
-    micro_allocator_set(service_count, NULL);
+    micro_allocator_set(service_counting, NULL);
     micro_registry *reg = micro_registry_memory_new();
     micro_service *svc = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .loops = 1));
     micro_service *client = micro_service_new(.registry = reg, .name = "client");

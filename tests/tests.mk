@@ -130,9 +130,9 @@ update-count:
 test-deps:
 	tools/test-deps.sh tests/packages.txt
 
-interop-real:
+interop-real: all $(call PROGRAMS,$(BUILD)/asan)
 	@if [ ! -d '$(PEERS)' ]; then echo 'usage: make interop-real PEERS=DIR'; exit 2; fi
-	tests/interop/run '$(PEERS)'
+	MICRO_BUILD=$(BUILD)/asan tests/interop/run '$(PEERS)'
 
 bench-build:
 	$(MAKE) -C bench build

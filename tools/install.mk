@@ -5,6 +5,16 @@ INSTALLED := $(DESTDIR)$(PREFIX)
 FILL := sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@VERSION@|$(VERSION)|g' -e 's|@ABI@|$(ABI)|g' \
             -e 's|@LDLIBS@|$(strip $(LDLIBS))|g'
 
+# The man page and the completions are the command's own words.
+SHARE := $(addprefix $(BUILD)/share/,man/man1/micro.1 bash-completion/completions/micro \
+                                     zsh/site-functions/_micro)
+$(BUILD)/share/man/man1/micro.1: SAY := man
+$(BUILD)/share/bash-completion/completions/micro: SAY := completion bash
+$(BUILD)/share/zsh/site-functions/_micro: SAY := completion zsh
+$(SHARE): $(BUILD)/micro
+	@mkdir -p $(@D)
+	$(Q)$(BUILD)/micro $(SAY) >$@
+
 .PHONY: install
 install: all
 	install -d $(INSTALLED)/include $(INSTALLED)/lib/pkgconfig $(INSTALLED)/lib/cmake/micro
@@ -16,5 +26,5 @@ install: all
 	$(FILL) tools/micro-config.cmake.in >$(INSTALLED)/lib/cmake/micro/micro-config.cmake
 	$(FILL) tools/micro-config-version.cmake.in \
 	    >$(INSTALLED)/lib/cmake/micro/micro-config-version.cmake
-	if [ -x $(BUILD)/micro ]; then install -D -m 755 $(BUILD)/micro $(INSTALLED)/bin/micro; fi
-	if [ -d $(BUILD)/share ]; then cp -R $(BUILD)/share $(INSTALLED)/; fi
+	install -D -m 755 $(BUILD)/micro $(INSTALLED)/bin/micro
+	cp -R $(BUILD)/share $(INSTALLED)/

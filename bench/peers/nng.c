@@ -97,7 +97,7 @@ static void nng_answered(void *arg)
     nng_call(w);
 }
 
-static int nng_server(const char *url, int n)
+static void nng_server(const char *url, int n)
 {
     nng_socket s;
     worker *w = calloc((size_t)n, sizeof *w);
@@ -148,7 +148,7 @@ int main(int argc, char **argv)
         return 2;
     snprintf(url, sizeof url, "tcp://127.0.0.1:%s", argv[2]);
     if (strcmp(argv[1], "server") == 0)
-        return nng_server(url, atoi(argv[3]));
+        nng_server(url, atoi(argv[3]));
     if (argc < 7)
         return 2;
     bench_servers(argv[6]);

@@ -88,6 +88,8 @@ static micro_err client_pick(micro__call *k)
     bool any = !o->version && !o->label && !o->listed && !o->filter;
     micro_err err = micro__selector_select(k->c->selector, k->ctx, k->service, &k->nodes);
 
+    if (err == MICRO_ENOTFOUND) /* as go-micro's client puts it */
+        return micro__ctx_local(k->ctx, err, "none available");
     if (err != MICRO_OK)
         return err;
     uint64_t turn = micro__select_turn(k->nodes, o->strategy);

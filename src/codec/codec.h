@@ -11,8 +11,16 @@
 /* What micro_type.flags holds for the ready-made types; tables of users have 0. */
 enum micro__type_flags {
     MICRO__TYPE_RAW = 1 << 16, /* micro_bytes: the bytes as they are */
-    MICRO__TYPE_ANY = 1 << 17  /* micro_value */
+    MICRO__TYPE_ANY = 1 << 17, /* micro_value */
+    MICRO__TYPE_OWN = 1 << 18  /* JSON that no table can say: see micro__type_own */
 };
+
+/* The sub of one more row, behind the last, of a type with that flag: how its JSON is written (not
+ * with MICRO_JSON_CANONICAL) and read. As micro__json_write and micro__json_read, for one object. */
+typedef struct micro__type_own {
+    micro_err (*write)(micro_ctx *ctx, const void *obj, micro_buf *out);
+    micro_err (*read)(micro_ctx *ctx, char *text, size_t len, void *obj);
+} micro__type_own;
 
 /* The i-th row. Rows may be longer than this version knows. */
 static inline const micro_field *micro__type_field(const micro_type *type, uint32_t i)

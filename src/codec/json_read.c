@@ -516,6 +516,16 @@ static char *json_read_members(micro__json_in *in, char *p, const micro_type *ty
     return *p == '}' ? p + 1 : micro__json_syntax(in, p);
 }
 
+static char *json_read_own(micro__json_in *in, char *p, char *end, const micro_type *type,
+                           char *obj)
+{
+    const micro__type_own *own = micro__type_field(type, type->nfields)->sub;
+    micro_err err = end ? own->read(in->ctx, p, (size_t)(end - p), obj) : MICRO_OK;
+
+    /* The text is copied, since telling where this was is going to overwrite it. */
+    return err ? micro__json_fail(in, err, micro_copy(in->ctx, in->ctx->error.detail).ptr) : end;
+}
+
 static char *json_read_special(micro__json_in *in, char *p, const micro_type *type, char *obj)
 {
     micro_bytes *raw = (micro_bytes *)(void *)obj;
@@ -523,6 +533,8 @@ static char *json_read_special(micro__json_in *in, char *p, const micro_type *ty
     if (type->flags & MICRO__TYPE_ANY)
         return micro__value_read(in, p, (micro_value *)(void *)obj);
     char *end = json_read_unknown(in, p);
+    if (type->flags & MICRO__TYPE_OWN)
+        return json_read_own(in, p, end, type, obj);
     raw->ptr = (const uint8_t *)p;
     raw->len = end ? (size_t)(end - p) : 0;
     return end;
@@ -530,7 +542,7 @@ static char *json_read_special(micro__json_in *in, char *p, const micro_type *ty
 
 static char *json_read_message(micro__json_in *in, char *p, const micro_type *type, char *obj)
 {
-    if (MICRO__RARE(type->flags & (MICRO__TYPE_ANY | MICRO__TYPE_RAW)))
+    if (MICRO__RARE(type->flags & (MICRO__TYPE_ANY | MICRO__TYPE_RAW | MICRO__TYPE_OWN)))
         return json_read_special(in, p, type, obj);
     if (MICRO__RARE(*p != '{'))
         return json_read_expected(in, p, "object expected");

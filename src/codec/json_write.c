@@ -429,12 +429,24 @@ static bool json_write_raw(micro__json_out *out, const micro_bytes *raw)
     return true;
 }
 
+static bool json_write_own(micro__json_out *out, const micro_type *type, const char *obj)
+{
+    const micro__type_own *own = micro__type_field(type, type->nfields)->sub;
+    micro_err err = own->write(out->ctx, obj, out->buf);
+
+    return !err || out->buf->failed || micro__where_fail(&out->where, err, micro_strerror(err));
+}
+
 static bool json_write_message(micro__json_out *out, const micro_type *type, const char *obj)
 {
-    if (MICRO__RARE(type->flags & MICRO__TYPE_ANY))
-        return micro__value_write(out, (const micro_value *)(const void *)obj);
-    if (MICRO__RARE(type->flags & MICRO__TYPE_RAW))
-        return json_write_raw(out, (const micro_bytes *)(const void *)obj);
+    if (MICRO__RARE(type->flags)) { /* one of the ready-made */
+        if (type->flags & MICRO__TYPE_ANY)
+            return micro__value_write(out, (const micro_value *)(const void *)obj);
+        if (type->flags & MICRO__TYPE_RAW)
+            return json_write_raw(out, (const micro_bytes *)(const void *)obj);
+        if (type->flags & MICRO__TYPE_OWN && !(out->flags & MICRO_JSON_CANONICAL))
+            return json_write_own(out, type, obj);
+    }
     if (!micro__json_deeper(out))
         return false;
     micro__buf_byte(out->buf, '{');

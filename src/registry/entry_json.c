@@ -3,8 +3,9 @@
  *
  * The JSON of 2018 writes everything, null for what is empty, and has address and port apart, which
  * no table can say of a micro_node: it has a writer of its own here, and is read through tables of
- * structs that have a port. micro_type_entry's rows describe the entry as it is in memory; protobuf
- * goes by them (the tags are those of go-micro's registry messages), and whatever walks tables. */
+ * structs that have a port. micro_type_entry refers to both. Its rows describe the entry as it is in
+ * memory: protobuf goes by them (the tags are those of go-micro's registry messages), and canonical
+ * JSON. */
 #include "registry.h"
 
 /* ---- the entry as it is -----------------------------------------------------------------------*/
@@ -52,15 +53,31 @@ static const micro_field entryjson_node_rows[] = {
 static const micro_type entryjson_node_type =
     ENTRYJSON_TYPE(micro_node, "Node", entryjson_node_rows);
 
+static micro_err entryjson_own_write(micro_ctx *ctx, const void *obj, micro_buf *out)
+{
+    return micro__entry_write(ctx, obj, out);
+}
+
+static micro_err entryjson_own_read(micro_ctx *ctx, char *text, size_t len, void *obj)
+{
+    return micro__entry_read(ctx, text, len, obj);
+}
+
+static const micro__type_own entryjson_own = { entryjson_own_write, entryjson_own_read };
+
 static const micro_field entryjson_entry_rows[] = {
     MICRO_FIELD(string, micro_entry, name, 1),
     MICRO_FIELD(string, micro_entry, version, 2),
     MICRO_MAP(micro_pair, micro_entry, metadata, 3),
     MICRO_REPEATED(message(entryjson_endpoint), micro_entry, endpoints, 4),
     MICRO_REPEATED(message(entryjson_node), micro_entry, nodes, 5),
+    { .sub = &entryjson_own }, /* not counted */
 };
-MICRO_API_DATA_ const micro_type micro_type_entry =
-    ENTRYJSON_TYPE(micro_entry, "Service", entryjson_entry_rows);
+MICRO_API_DATA_ const micro_type micro_type_entry = {
+    sizeof(micro_type), sizeof(micro_field), (uint32_t)MICRO_COUNTOF(entryjson_entry_rows) - 1,
+    "Service",          sizeof(micro_entry), entryjson_entry_rows,
+    MICRO__TYPE_OWN,
+};
 
 /* ---- writing ----------------------------------------------------------------------------------*/
 

@@ -196,8 +196,6 @@ MICRO_PRIVATE void micro__mdns_responder_hear(micro__mdns_responder *r, const ui
 /* ---- mdns_browser.c: everybody's nodes --------------------------------------------------------*/
 
 #define MICRO__MDNS_LIST "_services" /* the service whose instances are the names of services */
-#define MICRO__MDNS_DOMAIN_LOCAL 1u  /* bits */
-#define MICRO__MDNS_DOMAIN_MICRO 2u
 
 struct micro__mdns_service;
 typedef struct micro__mdns_node {   /* one block with its strings */

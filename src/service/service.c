@@ -312,6 +312,14 @@ static bool service_setup_over(micro_service *svc, const char *what)
     return true;
 }
 
+/* Faults in a table are found when it is first put to use, not in the middle of a call. */
+static const char *service_type_problem(const micro_method *m)
+{
+    const char *problem = m && m->req ? micro__type_check(m->req) : NULL;
+
+    return problem || !m || !m->rsp ? problem : micro__type_check(m->rsp);
+}
+
 MICRO_API void micro_service_handle(micro_service *svc, const micro_method *method,
                                     micro_invoke_fn *invoke, micro_fn *fn, void *state)
 {
@@ -319,6 +327,11 @@ MICRO_API void micro_service_handle(micro_service *svc, const micro_method *meth
 
     if (!svc || service_setup_over(svc, "a handler was added"))
         return;
+    const char *problem = service_type_problem(method);
+    if (problem) {
+        micro__service_stick(svc, MICRO_EINVAL, "%s", problem);
+        return;
+    }
     micro_err err = micro__server_add(&svc->server, &route);
     const char *name = method && method->name ? method->name : "(no name)";
     if (err == MICRO_EEXIST)

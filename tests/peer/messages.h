@@ -5,16 +5,26 @@
 
 #include "../../micro.h"
 
-typedef struct { micro_str name; } hello_req;
-typedef struct { micro_str msg; } hello_rsp;
+typedef struct {
+    micro_str name;
+} hello_req;
+typedef struct {
+    micro_str msg;
+} hello_rsp;
 
 MICRO_TYPE(hello_req, "Request", MICRO_FIELD(string, hello_req, name, 1));
 MICRO_TYPE(hello_rsp, "Response", MICRO_FIELD(string, hello_rsp, msg, 1));
 
 /* Every kind of field that a generated message has in the captures. */
 typedef enum { KIND_NONE, KIND_BIG } rich_kind;
-typedef struct { micro_str part_name; int64_t big_delta; } rich_part;
-typedef struct { micro_str key; int64_t value; } rich_count;
+typedef struct {
+    micro_str part_name;
+    int64_t big_delta;
+} rich_part;
+typedef struct {
+    micro_str key;
+    int64_t value;
+} rich_count;
 typedef struct {
     micro_str name;
     int64_t big_number;

@@ -30,19 +30,32 @@ static int option_read(options *o, const char *word)
         return 0;
     value++;
 #define IS(key) (n == sizeof key - 1 && memcmp(word, key, n) == 0)
-    if (IS("peer")) o->peer = value;
-    else if (IS("type")) o->type = value;
-    else if (IS("name")) o->name = value;
-    else if (IS("json")) o->json = value;
-    else if (IS("from")) o->from = value;
-    else if (IS("count")) o->count = atoi(value);
-    else if (IS("repeat")) o->repeat = atoi(value);
-    else if (IS("content_type")) o->call.content_type = value;
-    else if (IS("timeout")) o->call.timeout_ms = atoi(value);
-    else if (IS("attempts")) o->call.attempts = atoi(value);
-    else if (IS("idempotent")) o->call.idempotent = atoi(value) != 0;
-    else if (IS("meta") && o->nmeta < MAX_META) o->meta[o->nmeta++] = value;
-    else return 0;
+    if (IS("peer"))
+        o->peer = value;
+    else if (IS("type"))
+        o->type = value;
+    else if (IS("name"))
+        o->name = value;
+    else if (IS("json"))
+        o->json = value;
+    else if (IS("from"))
+        o->from = value;
+    else if (IS("count"))
+        o->count = atoi(value);
+    else if (IS("repeat"))
+        o->repeat = atoi(value);
+    else if (IS("content_type"))
+        o->call.content_type = value;
+    else if (IS("timeout"))
+        o->call.timeout_ms = atoi(value);
+    else if (IS("attempts"))
+        o->call.attempts = atoi(value);
+    else if (IS("idempotent"))
+        o->call.idempotent = atoi(value) != 0;
+    else if (IS("meta") && o->nmeta < MAX_META)
+        o->meta[o->nmeta++] = value;
+    else
+        return 0;
 #undef IS
     return 1;
 }
@@ -112,10 +125,19 @@ static micro_str repeated(micro_ctx *ctx, const char *text, int times)
 
 static micro_err call_once(micro_ctx *ctx, const options *o)
 {
-    union { hello_req hello; rich rich; micro_value value; } req;
-    union { hello_rsp hello; rich rich; micro_value value; } rsp;
-    micro_method method = { .size_ = sizeof method, .name = o->method, .req = &hello_req_type,
-                            .rsp = &hello_rsp_type };
+    union {
+        hello_req hello;
+        rich rich;
+        micro_value value;
+    } req;
+    union {
+        hello_rsp hello;
+        rich rich;
+        micro_value value;
+    } rsp;
+    micro_method method = {
+        .size_ = sizeof method, .name = o->method, .req = &hello_req_type, .rsp = &hello_rsp_type
+    };
     micro_err err = MICRO_OK;
 
     memset(&req, 0, sizeof req);
@@ -153,8 +175,13 @@ static void add_metadata(micro_ctx *ctx, const options *o)
 
 int main(int argc, char **argv)
 {
-    options o = { .peer = "direct", .type = "hello", .name = "", .from = "go.micro.cli.ref",
-                  .count = 1, .repeat = 1, .call = { .size_ = sizeof o.call } };
+    options o = { .peer = "direct",
+                  .type = "hello",
+                  .name = "",
+                  .from = "go.micro.cli.ref",
+                  .count = 1,
+                  .repeat = 1,
+                  .call = { .size_ = sizeof o.call } };
 
     if (argc < 3) {
         fprintf(stderr, "usage: testclient HOST:PORT METHOD [key=value ...]\n");

@@ -19,8 +19,10 @@ MICRO_METHOD(test_rich, "Test.Rich", rich, rich);
 
 /* Endpoint metadata has no macro: this method is written out. */
 static const char *const meta_metadata[] = { "auth=none", "foo=bar", NULL };
-static const micro_method test_meta = { .size_ = sizeof(micro_method), .name = "Test.Meta",
-                                        .req = &hello_req_type, .rsp = &hello_rsp_type,
+static const micro_method test_meta = { .size_ = sizeof(micro_method),
+                                        .name = "Test.Meta",
+                                        .req = &hello_req_type,
+                                        .rsp = &hello_rsp_type,
                                         .metadata = meta_metadata };
 
 static micro_err hello(micro_ctx *ctx, const hello_req *req, hello_rsp *rsp)
@@ -101,7 +103,8 @@ static micro_err rich_back(micro_ctx *ctx, const rich *req, rich *rsp)
 
 static int by_key(const void *a, const void *b)
 {
-    return strcmp((*(const micro_pair *const *)a)->key.ptr, (*(const micro_pair *const *)b)->key.ptr);
+    return strcmp((*(const micro_pair *const *)a)->key.ptr,
+                  (*(const micro_pair *const *)b)->key.ptr);
 }
 
 /* The metadata as JSON text, keys in byte order. */
