@@ -297,8 +297,8 @@ MICRO_API micro_str micro_metadata_get(micro_ctx *ctx, const char *key);
 MICRO_API void micro_metadata_set(micro_ctx *ctx, const char *key, const char *value);
 MICRO_API const micro_pairs *micro_metadata_all(micro_ctx *ctx);
 
-/* Pointers of yours that go with a ctx; never on the wire. The key is an address of yours; get gives
- * NULL when absent. [you | sticky: ENOMEM, returned by the next call on ctx | ctx] */
+/* Pointers of yours that go with a ctx; never on the wire. The key is an address of yours; get
+ * gives NULL when absent. [you | sticky: ENOMEM, returned by the next call on ctx | ctx] */
 MICRO_API void *micro_ctx_value(micro_ctx *ctx, const void *key);
 MICRO_API void micro_ctx_set_value(micro_ctx *ctx, const void *key, void *value);
 
@@ -518,8 +518,8 @@ MICRO_API void micro_service_handle(micro_service *svc, const micro_method *meth
  * started and did not wait for is canceled when it returns; its reply goes out after the last. */
 
 /* Starts a call; req is encoded before it returns, the method is kept. All failures come through
- * done, which runs once, also after cancel, never inside start (except, on the parent, where the call
- * cannot begin: no memory, no service, what stuck, EINVAL). rsp is NULL unless err is MICRO_OK.
+ * done, which runs once, also after cancel, never inside start (except, on the parent, where the
+ * call cannot begin: no memory, no service, what stuck, EINVAL). rsp is NULL unless err is MICRO_OK.
  * [child | by done: call | ctx] */
 typedef void micro_done_fn(micro_ctx *child, micro_err err, micro_fn *fn, const void *rsp,
                            void *arg);
@@ -764,8 +764,8 @@ struct micro_plugin {              /* what --registry=name makes; address may be
  * After fork, only exec. */
 
 /* This thread will wait for something outside the library: its loop goes on at once, driven by
- * another thread. Unsaid, whoever is served by the same loop waits too. Calls of this library say so
- * themselves. Pairs nest. [- | - | any] */
+ * another thread. Unsaid, that happens after a few milliseconds, and at once for a handler that was
+ * found blocking before. Calls of this library say so themselves. Pairs nest. [- | - | any] */
 MICRO_API void micro_block_begin(void);
 MICRO_API void micro_block_end(void);
 

@@ -259,6 +259,27 @@ static inline void seltest_pass(int seconds)
     atomic_fetch_add(&seltest_skew_ms, seconds * 1000L);
 }
 
+static inline const char *seltest_error(micro_err err)
+{
+    switch (err) {
+    case MICRO_ENOTFOUND:
+        return "ENOTFOUND";
+    case MICRO_ENONODE:
+        return "ENONODE";
+    case MICRO_ETIMEDOUT:
+        return "ETIMEDOUT";
+    case MICRO_EIO:
+        return "EIO";
+    default:
+        return micro_strerror(err);
+    }
+}
+
+static inline void seltest_reset(micro_selector *sel, const char *service)
+{
+    sel->ops->reset(sel, service);
+}
+
 /* "n1@h:1 n2@h:2", or the name of the error. */
 static const char *seltest_select(micro_selector *sel, micro_ctx *ctx, const char *service)
 {
@@ -266,7 +287,7 @@ static const char *seltest_select(micro_selector *sel, micro_ctx *ctx, const cha
     micro_err err = micro__selector_select(sel, ctx, service, &nodes);
     if (err) {
         CHECK(micro_ctx_error(ctx)->detail.len > 0);
-        return micro__err_name(err);
+        return seltest_error(err);
     }
     micro_str text = micro_s("");
     for (size_t i = 0; i < nodes->len; i++)

@@ -24,8 +24,8 @@ __attribute__((unused)) static const micro_type hello_msg_type = {
     sizeof(micro_type), sizeof(micro_field), 1, "Request", sizeof(hello_msg), hello_msg_rows, 0
 };
 __attribute__((unused)) static const micro_type hello_answer_type = {
-    sizeof(micro_type), sizeof(micro_field), 1, "Response", sizeof(hello_answer),
-    hello_answer_rows,  0
+    sizeof(micro_type),   sizeof(micro_field), 1, "Response",
+    sizeof(hello_answer), hello_answer_rows,   0
 };
 
 MICRO_METHOD(hello_say, "Say.Hello", hello_msg, hello_answer);

@@ -18,7 +18,8 @@ static bool async_setup(async_fixture *f, int loops)
 {
     memset(f, 0, sizeof *f);
     f->reg = micro_registry_memory_new();
-    f->server = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = f->reg, .loops = loops));
+    f->server = hello_start(
+        MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = f->reg, .loops = loops));
     f->client = micro_service_new(.name = "caller", .registry = f->reg);
     f->ctx = micro_ctx_new(f->client);
     return CHECK(f->server && f->client && f->ctx);
@@ -61,13 +62,15 @@ TEST(async_completes)
         NOTE("%s", types[i] ? types[i] : "default");
         snprintf(type, sizeof type, "%s", types[i] ? types[i] : "application/json");
         hello_say_start_with(f.ctx, "go.micro.srv.greeter", &req,
-                             MICRO_OPTS(micro_call_opts, .content_type = type, .address = address), async_note, &f);
+                             MICRO_OPTS(micro_call_opts, .content_type = type, .address = address),
+                             async_note, &f);
         memset(type, 'x', sizeof type); /* options are lent for the start only */
         CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
         CHECK_EQ_INT(f.ok, (int)i + 1);
         CHECK_EQ_TEXT(f.msg, "Hello John");
     }
-    hello_say_start_with(f.ctx, "nobody", &req, MICRO_OPTS(micro_call_opts, .address = micro_service_address(f.server)),
+    hello_say_start_with(f.ctx, "nobody", &req,
+                         MICRO_OPTS(micro_call_opts, .address = micro_service_address(f.server)),
                          async_note, &f);
     CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
     CHECK_EQ_INT(f.ok, 4);
@@ -87,15 +90,18 @@ TEST(async_errors_come_through_done)
     hello_say_start(f.ctx, "go.micro.srv.nobody", &req, async_note, &f);
     CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
     CHECK(f.last == MICRO_ENOTFOUND || f.last == MICRO_ENONODE);
-    hello_say_start_with(f.ctx, "x", &req, MICRO_OPTS(micro_call_opts, .address = "127.0.0.1:1", .attempts = 2),
+    hello_say_start_with(f.ctx, "x", &req,
+                         MICRO_OPTS(micro_call_opts, .address = "127.0.0.1:1", .attempts = 2),
                          async_note, &f);
     CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
     CHECK_EQ_INT(f.last, MICRO_ECONNECT);
     CHECK_EQ_TEXT(f.msg, "connection error: dial tcp 127.0.0.1:1: connect: connection refused");
-    hello_say_start_with(f.ctx, "x", &req, MICRO_OPTS(micro_call_opts, .content_type = "text/html"), async_note, &f);
+    hello_say_start_with(f.ctx, "x", &req, MICRO_OPTS(micro_call_opts, .content_type = "text/html"),
+                         async_note, &f);
     CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
     CHECK_EQ_INT(f.last, MICRO_ECODEC);
-    hello_say_start_with(f.ctx, "x", &req, MICRO_OPTS(micro_call_opts, .address = "bad address"), async_note, &f);
+    hello_say_start_with(f.ctx, "x", &req, MICRO_OPTS(micro_call_opts, .address = "bad address"),
+                         async_note, &f);
     CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
     CHECK(f.last < 0);
     CHECK_EQ_INT(f.ok, 0);
@@ -114,8 +120,8 @@ TEST(async_times_out_and_is_canceled)
 
     REQUIRE(async_setup(&f, 1));
     long long start = raw_ms();
-    hello_slow_start_with(f.ctx, "go.micro.srv.greeter", &req, MICRO_OPTS(micro_call_opts, .timeout_ms = 100),
-                          async_note, &f);
+    hello_slow_start_with(f.ctx, "go.micro.srv.greeter", &req,
+                          MICRO_OPTS(micro_call_opts, .timeout_ms = 100), async_note, &f);
     CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
     CHECK_EQ_INT(f.last, MICRO_ETIMEDOUT);
     CHECK_EQ_INT(f.code, 408);
@@ -145,7 +151,8 @@ TEST(async_cancel_between_attempts)
     hello_msg req = { micro_s("x") };
 
     REQUIRE(async_setup(&f, 1));
-    hello_say_start_with(f.ctx, "x", &req, MICRO_OPTS(micro_call_opts, .address = "127.0.0.1:1", .attempts = 50),
+    hello_say_start_with(f.ctx, "x", &req,
+                         MICRO_OPTS(micro_call_opts, .address = "127.0.0.1:1", .attempts = 50),
                          async_note, &f);
     raw_sleep(300); /* in the pause before the fourth, about a second long */
     long long start = raw_ms();
@@ -208,7 +215,7 @@ TEST(async_done_starts_the_next)
     async_teardown(&f);
 }
 
-/* ---- from a handler ------------------------------------------------------------------------------ */
+/* ---- from a handler ------------------------------------------------------------------------ */
 
 static void async_join(micro_ctx *ctx, micro_err err, const hello_answer *rsp, void *arg)
 {
@@ -245,7 +252,8 @@ TEST(async_from_a_handler)
     hello_msg req = { micro_s("four") };
 
     REQUIRE(async_setup(&f, 1));
-    micro_service *s = micro_service_new(.name = "spread", .registry = f.reg, .address = "127.0.0.1:0");
+    micro_service *s =
+        micro_service_new(.name = "spread", .registry = f.reg, .address = "127.0.0.1:0");
     hello_say_handle(s, async_on_spread, NULL);
     REQUIRE(micro_service_start(s) == MICRO_OK);
     CHECK_EQ_INT(hello_say(f.ctx, "spread", &req, &rsp), MICRO_OK);
@@ -266,8 +274,8 @@ TEST(async_where_the_program_polls)
     hello_msg req = { micro_s("p") };
 
     REQUIRE(async_setup(&f, 1));
-    micro_service *own = micro_service_new(.name = "own", .registry = f.reg, .address = "127.0.0.1:0",
-                                           .loops = MICRO_OFF);
+    micro_service *own = micro_service_new(.name = "own", .registry = f.reg,
+                                           .address = "127.0.0.1:0", .loops = MICRO_OFF);
     micro_ctx *ctx = micro_ctx_new(own);
     for (int i = 0; i < 50; i++)
         hello_say_start(ctx, "go.micro.srv.greeter", &req, async_note, &f);
@@ -287,8 +295,8 @@ TEST(async_over_another_transport)
 {
     micro_registry *reg = micro_registry_memory_new();
     micro_transport *t = micro_transport_memory_new();
-    micro_service *server = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg,
-                                                   .transport = t, .address = ":0"));
+    micro_service *server = hello_start(MICRO_OPTS(
+        micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .transport = t, .address = ":0"));
     micro_ctx *ctx = micro_ctx_new(server);
     const hello_msg req = { micro_s("mem") };
     async_fixture f = { 0 };
@@ -304,7 +312,7 @@ TEST(async_over_another_transport)
     micro_registry_free(reg);
 }
 
-/* ---- storms --------------------------------------------------------------------------------------- */
+/* ---- storms -------------------------------------------------------------------------------- */
 
 static void *async_storm_main(void *arg)
 {
@@ -319,7 +327,8 @@ static void *async_storm_main(void *arg)
                 hello_say_start(ctx, "go.micro.srv.greeter", &req, async_note, &own);
             else
                 hello_slow_start_with(ctx, "go.micro.srv.greeter", &req,
-                                      MICRO_OPTS(micro_call_opts, .timeout_ms = i % 2 ? 5 : 3000), async_note, &own);
+                                      MICRO_OPTS(micro_call_opts, .timeout_ms = i % 2 ? 5 : 3000),
+                                      async_note, &own);
         }
         if (round % 3 == 0)
             micro_ctx_cancel(ctx);

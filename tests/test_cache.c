@@ -556,16 +556,16 @@ TEST(cache_reset)
         CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "none"), "ENOTFOUND");
     }
     CHECK_EQ_INT(w.reg.gets, 3);
-    micro__selector_reset(w.sel, "s");
+    seltest_reset(w.sel, "s");
     CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "t"), "n1@h:1");
     CHECK_EQ_INT(w.reg.gets, 3);
     CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
     CHECK_EQ_INT(w.reg.gets, 4);
-    micro__selector_reset(w.sel, NULL);
+    seltest_reset(w.sel, NULL);
     CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
     CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "t"), "n1@h:1");
     CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "none"), "ENOTFOUND");
     CHECK_EQ_INT(w.reg.gets, 7);
-    micro__selector_reset(w.sel, "never heard of");
+    seltest_reset(w.sel, "never heard of");
     seltest_end(&w);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls: by name and by address, both protocols, errors, attempts, time-outs, cancellation, metadata. */
+/* Calls: by name and by address, both protocols, errors, attempts, time-outs, cancellation,
+ * metadata. */
 #include "hello.h"
 #include "raw.h"
 
@@ -15,8 +16,8 @@ static bool call_begin(call_fixture *f)
 {
     memset(f, 0, sizeof *f);
     f->reg = micro_registry_memory_new();
-    f->server = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = f->reg,
- .drain_ms = 1000));
+    f->server = hello_start(
+        MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = f->reg, .drain_ms = 1000));
     f->client = micro_service_new(.name = "caller", .registry = f->reg);
     f->ctx = micro_ctx_new(f->client);
     return CHECK(f->server && f->client && f->ctx);
@@ -40,18 +41,24 @@ TEST(call_by_name_and_by_address)
     call_fixture f;
     hello_answer rsp;
     const hello_msg req = { micro_s("John") };
-    const char *types[] = { NULL, "application/json", "application/protobuf", "application/octet-stream",
-                            "application/json-rpc", "application/proto-rpc" };
+    const char *types[] = { NULL,
+                            "application/json",
+                            "application/protobuf",
+                            "application/octet-stream",
+                            "application/json-rpc",
+                            "application/proto-rpc" };
 
     REQUIRE(call_begin(&f));
     for (size_t i = 0; i < MICRO_COUNTOF(types); i++) {
         NOTE("%s", types[i] ? types[i] : "default");
         CHECK_EQ_INT(hello_say_with(f.ctx, "go.micro.srv.greeter", &req, &rsp,
-                                    MICRO_OPTS(micro_call_opts, .content_type = types[i])), MICRO_OK);
+                                    MICRO_OPTS(micro_call_opts, .content_type = types[i])),
+                     MICRO_OK);
         CHECK_EQ_STR(rsp.msg, "Hello John");
         CHECK_EQ_INT(hello_say_with(f.ctx, "nobody", &req, &rsp,
                                     MICRO_OPTS(micro_call_opts, .content_type = types[i],
-                                               .address = micro_service_address(f.server))), MICRO_OK);
+                                               .address = micro_service_address(f.server))),
+                     MICRO_OK);
         CHECK_EQ_STR(rsp.msg, "Hello John");
     }
     call_end(&f);
@@ -61,8 +68,8 @@ TEST(call_over_the_memory_transport)
 {
     micro_registry *reg = micro_registry_memory_new();
     micro_transport *t = micro_transport_memory_new();
-    micro_service *server = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg,
-                                                   .transport = t, .address = ":0"));
+    micro_service *server = hello_start(MICRO_OPTS(
+        micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .transport = t, .address = ":0"));
     micro_service *client = micro_service_new(.registry = reg, .transport = t);
     micro_ctx *ctx = micro_ctx_new(client);
     const hello_msg req = { micro_s("John") };
@@ -72,9 +79,10 @@ TEST(call_over_the_memory_transport)
     CHECK_EQ_STR(rsp.msg, "Hello John");
     CHECK_EQ_INT(hello_fail(ctx, "go.micro.srv.greeter", &req, &rsp), 400);
     CHECK_EQ_STR(micro_ctx_error(ctx)->detail, "bad name John");
-    CHECK_EQ_INT(hello_say_with(ctx, "go.micro.srv.greeter", &req, &rsp,
-                                MICRO_OPTS(micro_call_opts, .content_type = "application/protobuf")),
-                 MICRO_OK);
+    CHECK_EQ_INT(
+        hello_say_with(ctx, "go.micro.srv.greeter", &req, &rsp,
+                       MICRO_OPTS(micro_call_opts, .content_type = "application/protobuf")),
+        MICRO_OK);
     micro_service_stop(server);
     CHECK(hello_say(ctx, "go.micro.srv.greeter", &req, &rsp) < 0);
     micro_ctx_free(ctx);
@@ -93,8 +101,9 @@ TEST(call_errors_of_the_service)
 
     REQUIRE(call_begin(&f));
     for (size_t i = 0; i < 4; i++) {
-        const micro_call_opts *o = MICRO_OPTS(micro_call_opts, .content_type = types[i % 2],
-                                              .address = i < 2 ? NULL : micro_service_address(f.server));
+        const micro_call_opts *o =
+            MICRO_OPTS(micro_call_opts, .content_type = types[i % 2],
+                       .address = i < 2 ? NULL : micro_service_address(f.server));
         const char *to = "go.micro.srv.greeter";
         NOTE("case %zu", i);
         CHECK_EQ_INT(hello_fail_with(f.ctx, to, &req, &rsp, o), 400);
@@ -126,11 +135,14 @@ TEST(call_unknown_things)
     micro_err err = hello_say(f.ctx, "go.micro.srv.nobody", &req, &rsp);
     CHECK(err == MICRO_ENOTFOUND || err == MICRO_ENONODE);
     CHECK(micro_ctx_strerror(f.ctx)[0] != 0);
-    CHECK_EQ_INT(hello_say_with(f.ctx, "x", &req, &rsp, MICRO_OPTS(micro_call_opts, .content_type = "text/html")),
+    CHECK_EQ_INT(hello_say_with(f.ctx, "x", &req, &rsp,
+                                MICRO_OPTS(micro_call_opts, .content_type = "text/html")),
                  MICRO_ECODEC);
     CHECK_EQ_STR(micro_ctx_error(f.ctx)->detail, "Unsupported Content-Type: text/html");
-    CHECK_EQ_INT(hello_say_with(f.ctx, "x", &req, &rsp, MICRO_OPTS(micro_call_opts, .address = "127.0.0.1:1",
-                                                                   .attempts = 1)), MICRO_ECONNECT);
+    CHECK_EQ_INT(
+        hello_say_with(f.ctx, "x", &req, &rsp,
+                       MICRO_OPTS(micro_call_opts, .address = "127.0.0.1:1", .attempts = 1)),
+        MICRO_ECONNECT);
     CHECK_EQ_STR(micro_ctx_error(f.ctx)->detail,
                  "connection error: dial tcp 127.0.0.1:1: connect: connection refused");
     CHECK_EQ_INT(micro_ctx_error(f.ctx)->code, 500);
@@ -147,7 +159,8 @@ TEST(call_times_out)
     REQUIRE(call_begin(&f));
     long long start = raw_ms();
     CHECK_EQ_INT(hello_slow_with(f.ctx, "go.micro.srv.greeter", &req, &rsp,
-                                 MICRO_OPTS(micro_call_opts, .timeout_ms = 100)), MICRO_ETIMEDOUT);
+                                 MICRO_OPTS(micro_call_opts, .timeout_ms = 100)),
+                 MICRO_ETIMEDOUT);
     CHECK(raw_ms() - start >= 95 && raw_ms() - start < 900);
     CHECK_EQ_INT(micro_ctx_error(f.ctx)->code, 408);
     CHECK_EQ_STR(micro_ctx_error(f.ctx)->detail, "call timeout: context deadline exceeded");
@@ -185,7 +198,8 @@ TEST(call_is_canceled_from_another_thread)
     call_end(&f);
 }
 
-/* ---- what goes over the wire ------------------------------------------------------------------- */
+/* ---- what goes over the wire ------------------------------------------------------------------
+ */
 
 /* A peer that reads requests and answers with fixed bytes, one after the other; NULL ends. */
 typedef struct call_peer {
@@ -232,7 +246,8 @@ static void call_peer_begin(call_peer *p, const char *const *replies)
     p->replies = replies;
     p->listener = socket(AF_INET, SOCK_STREAM, 0);
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK(bind(p->listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(p->listener, 16) == 0);
+    CHECK(bind(p->listener, (struct sockaddr *)&at, sizeof at) == 0 &&
+          listen(p->listener, 16) == 0);
     getsockname(p->listener, (struct sockaddr *)&at, &len);
     snprintf(p->address, sizeof p->address, "127.0.0.1:%d", ntohs(at.sin_port));
     pthread_create(&p->thread, NULL, call_peer_main, p);
@@ -244,7 +259,8 @@ static void call_peer_end(call_peer *p)
     close(p->listener);
 }
 
-static micro_err call_to(const char *address, micro_ctx *ctx, hello_answer *rsp, int attempts, bool idempotent)
+static micro_err call_to(const char *address, micro_ctx *ctx, hello_answer *rsp, int attempts,
+                         bool idempotent)
 {
     const hello_msg req = { micro_s("John") };
     return hello_say_with(ctx, "go.micro.srv.greeter", &req, rsp,
@@ -252,7 +268,9 @@ static micro_err call_to(const char *address, micro_ctx *ctx, hello_answer *rsp,
                                      .attempts = attempts, .idempotent = idempotent));
 }
 
-#define CALL_OK "HTTP/1.1 200 OK\r\nContent-Length: 45\r\n\r\n{\"id\":0,\"result\":{\"msg\":\"ok\"},\"error\":null}  "
+#define CALL_OK \
+    "HTTP/1.1 200 OK\r\nContent-Length: " \
+    "45\r\n\r\n{\"id\":0,\"result\":{\"msg\":\"ok\"},\"error\":null}  "
 
 TEST(call_sends_the_2018_envelope_alone_to_a_bare_address)
 {
@@ -292,12 +310,22 @@ TEST(call_attempts_only_on_proof)
         micro_err want;
         int conns;
     } cases[] = {
-        { "connection lost after the request", { "", "(close)", CALL_OK, NULL }, false, MICRO_EIO, 1 },
+        { "connection lost after the request",
+          { "", "(close)", CALL_OK, NULL },
+          false,
+          MICRO_EIO,
+          1 },
         { "the same, idempotent", { "HTTP/1.1 ", "(close)", CALL_OK, NULL }, true, MICRO_OK, 2 },
-        { "status 500", { "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", "(close)", NULL }, false,
-          MICRO_EPROTO, 1 },
+        { "status 500",
+          { "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", "(close)", NULL },
+          false,
+          MICRO_EPROTO,
+          1 },
         { "status 500, idempotent",
-          { "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", "(close)", CALL_OK, NULL }, true, MICRO_OK, 2 },
+          { "HTTP/1.1 500 Oops\r\nContent-Length: 4\r\n\r\noops", "(close)", CALL_OK, NULL },
+          true,
+          MICRO_OK,
+          2 },
     };
 
     for (size_t i = 0; i < MICRO_COUNTOF(cases); i++) {
@@ -343,15 +371,24 @@ TEST(call_reads_replies_however_they_are_framed)
     } cases[] = {
         { CALL_OK, "ok", MICRO_OK },
         { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n33\r\n"
-          "{\"id\":0,\"result\":{\"msg\":\"chunked\"},\"error\":null}   \r\n0\r\n\r\n", "chunked", MICRO_OK },
-        { "HTTP/1.0 200 OK\r\n\r\n{\"id\":0,\"result\":{\"msg\":\"close\"},\"error\":null}", "close", MICRO_OK },
+          "{\"id\":0,\"result\":{\"msg\":\"chunked\"},\"error\":null}   \r\n0\r\n\r\n",
+          "chunked", MICRO_OK },
+        { "HTTP/1.0 200 OK\r\n\r\n{\"id\":0,\"result\":{\"msg\":\"close\"},\"error\":null}",
+          "close", MICRO_OK },
         { "HTTP/1.1 100 Continue\r\n\r\n" CALL_OK, "ok", MICRO_OK },
         { "HTTP/1.1 200 OK\r\nMicro-Error: oops\r\nContent-Length: 0\r\n\r\n", "", MICRO_EREMOTE },
-        { "HTTP/1.1 200 OK\r\nMicro-Error: {\"id\":\"a\",\"code\":409,\"detail\":\"d\",\"status\":\"s\"}\r\n"
-          "Content-Length: 0\r\n\r\n", "", 409 },
-        { "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"id\":\"\",\"result\":null,\"error\":\"x\"}", "", MICRO_EIO },
-        { "HTTP/1.1 200 OK\r\nContent-Length: 38\r\n\r\n{\"id\":\"\",\"result\":null,\"error\":\"gone\"}", "", MICRO_EREMOTE },
-        { "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nbad!", "", MICRO_ECODEC },
+        { "HTTP/1.1 200 OK\r\nMicro-Error: "
+          "{\"id\":\"a\",\"code\":409,\"detail\":\"d\",\"status\":\"s\"}\r\n"
+          "Content-Length: 0\r\n\r\n",
+          "", 409 },
+        { "HTTP/1.1 200 OK\r\nContent-Length: "
+          "50\r\n\r\n{\"id\":\"\",\"result\":null,\"error\":\"x\"}",
+          "", MICRO_EIO },
+        { "HTTP/1.1 200 OK\r\nContent-Length: "
+          "38\r\n\r\n{\"id\":\"\",\"result\":null,\"error\":\"gone\"}",
+          "", MICRO_EREMOTE },
+        { "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nbad!", "",
+          MICRO_ECODEC },
         { "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbad!", "", MICRO_EFORMAT },
         { "HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\n", "", MICRO_EPROTO },
         { "nonsense\r\n\r\n", "", MICRO_EPROTO },
@@ -374,7 +411,8 @@ TEST(call_reads_replies_however_they_are_framed)
     }
 }
 
-/* ---- chains ------------------------------------------------------------------------------------ */
+/* ---- chains -----------------------------------------------------------------------------------
+ */
 
 /* Calls itself name times through the network, and tells what it saw. */
 static micro_err call_on_nest(micro_ctx *ctx, const hello_msg *req, hello_answer *rsp)
@@ -384,7 +422,8 @@ static micro_err call_on_nest(micro_ctx *ctx, const hello_msg *req, hello_answer
     if (depth == 0) {
         rsp->msg = micro_format(ctx, "%s|%s|%s|%d", micro_metadata_get(ctx, "Trace-Id").ptr,
                                 micro_metadata_get(ctx, "X-Micro-From-Service").ptr,
-                                micro_metadata_get(ctx, "X-Hop-Count").ptr, micro_ctx_time_left(ctx) < 1000);
+                                micro_metadata_get(ctx, "X-Hop-Count").ptr,
+                                micro_ctx_time_left(ctx) < 1000);
         return MICRO_OK;
     }
     hello_msg next = { micro_format(ctx, "%d", depth - 1) };
@@ -398,13 +437,15 @@ TEST(call_chains_into_itself)
     const hello_msg req = { micro_s("5") };
 
     REQUIRE(call_begin(&f));
-    micro_service *nest = micro_service_new(.name = "nest", .registry = f.reg, .address = "127.0.0.1:0");
+    micro_service *nest =
+        micro_service_new(.name = "nest", .registry = f.reg, .address = "127.0.0.1:0");
     hello_say_handle(nest, call_on_nest, NULL);
     REQUIRE(micro_service_start(nest) == MICRO_OK);
     micro_metadata_set(f.ctx, "Trace-Id", "t7");
     micro_metadata_set(f.ctx, "Accept", "x");
-    CHECK_EQ_INT(hello_say_with(f.ctx, "nest", &req, &rsp, MICRO_OPTS(micro_call_opts, .timeout_ms = 900)),
-                 MICRO_OK);
+    CHECK_EQ_INT(
+        hello_say_with(f.ctx, "nest", &req, &rsp, MICRO_OPTS(micro_call_opts, .timeout_ms = 900)),
+        MICRO_OK);
     CHECK_EQ_STR(rsp.msg, "t7|nest||1"); /* the hop count is the library's own */
     micro_service_free(nest);
     call_end(&f);
@@ -415,7 +456,8 @@ static micro_err call_on_pass(micro_ctx *ctx, const hello_msg *req, hello_answer
 {
     const hello_msg next = { micro_s("John") };
 
-    return hello_say_with(ctx, "x", &next, rsp, MICRO_OPTS(micro_call_opts, .address = req->name.ptr));
+    return hello_say_with(ctx, "x", &next, rsp,
+                          MICRO_OPTS(micro_call_opts, .address = req->name.ptr));
 }
 
 TEST(call_counts_hops)
@@ -426,7 +468,8 @@ TEST(call_counts_hops)
     hello_answer rsp;
 
     REQUIRE(call_begin(&f));
-    micro_service *pass = micro_service_new(.name = "pass", .registry = f.reg, .address = "127.0.0.1:0");
+    micro_service *pass =
+        micro_service_new(.name = "pass", .registry = f.reg, .address = "127.0.0.1:0");
     hello_say_handle(pass, call_on_pass, NULL);
     REQUIRE(micro_service_start(pass) == MICRO_OK);
     call_peer_begin(&p, replies);
@@ -439,7 +482,8 @@ TEST(call_counts_hops)
     call_end(&f);
 }
 
-/* ---- options and misuse ------------------------------------------------------------------------ */
+/* ---- options and misuse -----------------------------------------------------------------------
+ */
 
 TEST(call_options_of_other_headers)
 {
@@ -455,7 +499,8 @@ TEST(call_options_of_other_headers)
     longer.o.size_ = sizeof longer;
     CHECK_EQ_INT(hello_say_with(f.ctx, "go.micro.srv.greeter", &req, &rsp, &longer.o), MICRO_OK);
     longer.more = 1;
-    CHECK_EQ_INT(hello_say_with(f.ctx, "go.micro.srv.greeter", &req, &rsp, &longer.o), MICRO_EVERSION);
+    CHECK_EQ_INT(hello_say_with(f.ctx, "go.micro.srv.greeter", &req, &rsp, &longer.o),
+                 MICRO_EVERSION);
     longer.o.size_ = 0;
     CHECK_EQ_INT(hello_say_with(f.ctx, "go.micro.srv.greeter", &req, &rsp, &longer.o), MICRO_OK);
     call_end(&f);
@@ -508,7 +553,8 @@ TEST(call_filters)
     };
     for (size_t i = 0; i < MICRO_COUNTOF(cases); i++) {
         NOTE("case %zu", i);
-        CHECK_EQ_INT(hello_say_with(f.ctx, "go.micro.srv.greeter", &req, &rsp, &cases[i].o), cases[i].want);
+        CHECK_EQ_INT(hello_say_with(f.ctx, "go.micro.srv.greeter", &req, &rsp, &cases[i].o),
+                     cases[i].want);
     }
     CHECK(asked > 0);
     call_end(&f);
@@ -524,7 +570,8 @@ static void *call_many_main(void *arg)
         hello_answer rsp;
         hello_msg req = { micro_format(ctx, "%d", i) };
         micro_str want = micro_format(ctx, "Hello %d", i);
-        bad += hello_say(ctx, "go.micro.srv.greeter", &req, &rsp) != MICRO_OK || !micro_str_eq(rsp.msg, want);
+        bad += hello_say(ctx, "go.micro.srv.greeter", &req, &rsp) != MICRO_OK ||
+               !micro_str_eq(rsp.msg, want);
         micro_ctx_reset(ctx);
     }
     micro_ctx_free(ctx);

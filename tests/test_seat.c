@@ -36,8 +36,8 @@ typedef struct seat_fixture {
 static bool seat_setup(seat_fixture *f, int loops, int max_threads)
 {
     f->reg = micro_registry_memory_new();
-    f->svc = micro_service_new(.name = "seat", .registry = f->reg, .address = "127.0.0.1:0", .loops = loops,
-                               .max_threads = max_threads, .drain_ms = 3000);
+    f->svc = micro_service_new(.name = "seat", .registry = f->reg, .address = "127.0.0.1:0",
+                               .loops = loops, .max_threads = max_threads, .drain_ms = 3000);
     f->client = micro_service_new(.registry = f->reg, .name = "client");
     hello_say_handle(f->svc, hello_on_say, NULL);
     seat_sleep_handle(f->svc, seat_on_sleep, NULL);
@@ -70,7 +70,8 @@ static void *seat_caller_main(void *arg)
         micro_ctx *ctx = micro_ctx_new(c->client);
         hello_msg req = { micro_s(c->name) };
         hello_answer rsp;
-        if (micro_call(ctx, "seat", c->method, &req, &rsp, MICRO_OPTS(micro_call_opts, .timeout_ms = 8000)))
+        if (micro_call(ctx, "seat", c->method, &req, &rsp,
+                       MICRO_OPTS(micro_call_opts, .timeout_ms = 8000)))
             c->failed++;
         micro_ctx_free(ctx);
     }
@@ -78,8 +79,8 @@ static void *seat_caller_main(void *arg)
     return NULL;
 }
 
-static int seat_storm(seat_fixture *f, const micro_method *m, const char *name, int callers, int count,
-                      long long *ms)
+static int seat_storm(seat_fixture *f, const micro_method *m, const char *name, int callers,
+                      int count, long long *ms)
 {
     seat_caller *c = calloc((size_t)callers, sizeof *c);
     long long start = raw_ms();
@@ -105,7 +106,9 @@ TEST(seat_undeclared_sleep_stops_nobody)
     long long ms;
 
     REQUIRE(seat_setup(&f, 1, 0));
-    slow = (seat_caller){ .client = f.client, .method = &seat_sleep_method, .name = "500", .count = 1 };
+    slow = (seat_caller){
+        .client = f.client, .method = &seat_sleep_method, .name = "500", .count = 1
+    };
     pthread_create(&slow.thread, NULL, seat_caller_main, &slow);
     raw_sleep(50);
     CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 1, 20, &ms), 0);
@@ -122,7 +125,8 @@ TEST(seat_undeclared_sleeps_overlap)
 
     REQUIRE(seat_setup(&f, 2, 0));
     CHECK_EQ_INT(seat_storm(&f, &seat_sleep_method, "100", 40, 3, &ms), 0);
-    CHECK(ms < 40 * 3 * 100 / 2 / 3); /* one after the other on two loops it would be three times that */
+    CHECK(ms <
+          40 * 3 * 100 / 2 / 3); /* one after the other on two loops it would be three times that */
     seat_teardown(&f);
 }
 
@@ -163,16 +167,21 @@ TEST(seat_mixed_storm)
                 const micro_method *m;
                 const char *name;
                 int count;
-            } kinds[] = { { &hello_say_method, "x", 200 }, { &seat_sleep_method, "3", 30 },
+            } kinds[] = { { &hello_say_method, "x", 200 },
+                          { &seat_sleep_method, "3", 30 },
                           { &seat_nest_method, "2", 30 } };
-            c[i] = (seat_caller){ .client = f.client, .method = kinds[i % 3].m, .name = kinds[i % 3].name,
+            c[i] = (seat_caller){ .client = f.client,
+                                  .method = kinds[i % 3].m,
+                                  .name = kinds[i % 3].name,
                                   .count = kinds[i % 3].count };
             pthread_create(&c[i].thread, NULL, seat_caller_main, &c[i]);
         }
         for (int i = 0; i < 60; i++) {
             int fd = raw_connect(micro_service_address(f.svc));
-            raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Seat.Sleep\r\n"
-                         "Content-Length: 12\r\n\r\n{\"name\":\"2\"}");
+            raw_send(
+                fd,
+                "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Seat.Sleep\r\n"
+                "Content-Length: 12\r\n\r\n{\"name\":\"2\"}");
             raw_sleep(i % 4);
             close(fd);
         }

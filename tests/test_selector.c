@@ -31,7 +31,6 @@ TEST(selector_wrappers)
     for (size_t i = 0; i < MICRO_COUNTOF(all); i++) {
         micro__selector_release(all[i], NULL);
         micro__selector_mark(all[i], "s", &node, MICRO_OK);
-        micro__selector_reset(all[i], NULL);
         micro_selector_free(all[i]);
     }
     CHECK(!micro_selector_cache_new(NULL, 0));
@@ -52,7 +51,7 @@ TEST(static_selector)
     CHECK_EQ_TEXT(seltest_select(given, ctx, "t"), "a:1@a:1 b:2@b:2");
     CHECK_EQ_TEXT(seltest_select(named, ctx, "t"), "t@t");
     seltest_mark(given, "a:1", "a:1", MICRO_ECONNECT);
-    micro__selector_reset(given, "s");
+    seltest_reset(given, "s");
     REQUIRE(!micro__selector_select(given, ctx, "s", &nodes));
     CHECK(!nodes->endpoints && nodes->len == 2);
     const micro_node *node;
@@ -120,15 +119,15 @@ TEST(blacklist_time_and_reset)
         seltest_mark(sel, i % 2 ? "n1" : "n2", i % 2 ? "h:1" : "h:2", MICRO_EIO);
     CHECK_EQ_TEXT(seltest_select(sel, ctx, "s"), "ENONODE");
     CHECK_EQ_STR(micro_ctx_error(ctx)->detail, "none available");
-    micro__selector_reset(sel, "t");
+    seltest_reset(sel, "t");
     CHECK_EQ_TEXT(seltest_select(sel, ctx, "s"), "ENONODE");
-    micro__selector_reset(sel, "s");
+    seltest_reset(sel, "s");
     CHECK_EQ_TEXT(seltest_select(sel, ctx, "s"), "n1@h:1 n2@h:2");
     for (int i = 0; i < 3; i++)
         seltest_mark(sel, "n1", "h:1", MICRO_EIO);
     const micro_nodes *nodes; /* held beyond a change */
     REQUIRE(!micro__selector_select(sel, ctx, "s", &nodes));
-    micro__selector_reset(sel, NULL);
+    seltest_reset(sel, NULL);
     CHECK_EQ_STR(nodes->ptr[0]->id, "n2");
     micro__selector_release(sel, nodes);
     micro_selector_free(sel);
@@ -258,7 +257,7 @@ static void *seltest_storm_events(void *arg)
         if (fn)
             seltest_tell(&s->w.reg, what, &n);
         if (i % 64 == 0)
-            micro__selector_reset(s->w.sel, i % 128 ? "s" : NULL);
+            seltest_reset(s->w.sel, i % 128 ? "s" : NULL);
         if (i % 100 == 0)
             seltest_pass(1);
     }
@@ -334,7 +333,7 @@ TEST(cache_storm_over_memory)
     CHECK_EQ_INT(micro_registry_put(reg, ctx, &e, 0), MICRO_OK);
     micro_entries all;
     CHECK_EQ_INT(micro_registry_get(reg, ctx, "s", &all), MICRO_OK);
-    micro__selector_reset(s.w.sel, "other");
+    seltest_reset(s.w.sel, "other");
     for (int i = 0; i < 4; i++) { /* nobody is set aside any more */
         char id[3] = { 'n', (char)('1' + i), 0 }, address[4] = { 'h', ':', (char)('1' + i), 0 };
         seltest_mark(s.w.sel, id, address, MICRO_OK);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The HTTP server as a peer sees it: framing, fragments, limits, pipelining, slow readers, closing. */
+/* The HTTP server as a peer sees it: framing, fragments, limits, pipelining, slow readers, closing.
+ */
 #include "hello.h"
 #include "raw.h"
 
@@ -129,8 +130,8 @@ TEST(server_answers_pipelined_requests_in_order)
     REQUIRE(server_begin(&f, (micro_service_opts){ 0 }));
     for (int i = 0; i < COUNT; i++) {
         char body[128];
-        snprintf(body, sizeof body, "{\"method\":\"Say.Hello\",\"params\":[{\"name\":\"%d\"}],\"id\":%d}",
-                 i, i);
+        snprintf(body, sizeof body,
+                 "{\"method\":\"Say.Hello\",\"params\":[{\"name\":\"%d\"}],\"id\":%d}", i, i);
         server_post(all + at, sizeof all - at, "", body);
         at += strlen(all + at);
     }
@@ -138,7 +139,8 @@ TEST(server_answers_pipelined_requests_in_order)
     for (int i = 0; i < COUNT; i++) {
         char want[128];
         NOTE("reply %d", i);
-        snprintf(want, sizeof want, "{\"id\":%d,\"result\":{\"msg\":\"Hello %d\"},\"error\":null}\n", i, i);
+        snprintf(want, sizeof want,
+                 "{\"id\":%d,\"result\":{\"msg\":\"Hello %d\"},\"error\":null}\n", i, i);
         if (!CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 2000)), want))
             break;
     }
@@ -152,7 +154,8 @@ TEST(server_refuses_bad_framing)
         const char *what, *request;
         int status;
     } cases[] = {
-        { "both framings", "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
+        { "both framings",
+          "POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
         { "two lengths", "POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400 },
         { "signed length", "POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", 400 },
         { "folded line", "POST / HTTP/1.1\r\nA: b\r\n c\r\n\r\n", 400 },
@@ -235,7 +238,8 @@ TEST(server_keeps_or_closes_as_each_protocol_wants)
         { "2018, unreadable", "", "hello", true },
         { "2018, bad params", "", "{\"method\":\"Say.Hello\",\"params\":{},\"id\":1}", false },
         { "2018, handler error", "", "{\"method\":\"Test.Fail\",\"params\":[{}],\"id\":1}", false },
-        { "headers with Connection: close", "Micro-Method: Say.Hello\r\nConnection: close\r\n", "{}", true },
+        { "headers with Connection: close", "Micro-Method: Say.Hello\r\nConnection: close\r\n",
+          "{}", true },
         { "headers, unknown method", "Micro-Method: Say.Nope\r\n", "{}", false },
         { "headers, bad JSON", "Micro-Method: Say.Hello\r\n", "nope", false },
         { "headers, handler error", "Micro-Method: Test.Fail\r\n", "{}", false },
@@ -280,8 +284,9 @@ TEST(server_http10_and_head)
 TEST(server_expect_continue)
 {
     server_fixture f;
-    const char *head = "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
-                       "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    const char *head =
+        "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
+        "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n";
     bool closed;
 
     REQUIRE(server_begin(&f, (micro_service_opts){ 0 }));
@@ -296,7 +301,8 @@ TEST(server_expect_continue)
     server_end(&f);
 }
 
-/* A peer that sends requests and reads nothing: its replies wait, further requests are not taken in. */
+/* A peer that sends requests and reads nothing: its replies wait, further requests are not taken
+ * in. */
 TEST(server_slow_reader_gets_everything)
 {
     server_fixture f;
@@ -306,7 +312,8 @@ TEST(server_slow_reader_gets_everything)
 
     REQUIRE(server_begin(&f, (micro_service_opts){ 0 }));
     for (int i = 0; i < COUNT; i++)
-        raw_send(f.fd, server_post(req, sizeof req, "Micro-Method: Test.Big\r\n", "{\"name\":\"200000\"}"));
+        raw_send(f.fd, server_post(req, sizeof req, "Micro-Method: Test.Big\r\n",
+                                   "{\"name\":\"200000\"}"));
     raw_sleep(200);
     for (int i = 0; i < COUNT; i++) {
         bool closed;
@@ -374,7 +381,8 @@ TEST(server_pauses_at_max_conns)
     server_end(&f);
 }
 
-/* ---- the seat ---------------------------------------------------------------------------------- */
+/* ---- the seat ---------------------------------------------------------------------------------
+ */
 
 TEST(server_blocking_handlers_overlap)
 {
@@ -387,7 +395,8 @@ TEST(server_blocking_handlers_overlap)
     long long start = raw_ms();
     for (int i = 0; i < COUNT; i++) {
         fds[i] = raw_connect(micro_service_address(f.svc));
-        raw_send(fds[i], server_post(req, sizeof req, "Micro-Method: Test.Slow\r\n", "{\"name\":\"300\"}"));
+        raw_send(fds[i],
+                 server_post(req, sizeof req, "Micro-Method: Test.Slow\r\n", "{\"name\":\"300\"}"));
     }
     raw_sleep(50);
     raw_send(f.fd, server_post(req, sizeof req, "", ENVELOPE("quick")));
@@ -426,7 +435,8 @@ TEST(server_cancels_when_the_caller_goes)
     char req[1024];
 
     REQUIRE(server_begin(&f, (micro_service_opts){ .loops = 1 }));
-    raw_send(f.fd, server_post(req, sizeof req, "Micro-Method: Test.Slow\r\n", "{\"name\":\"200\"}"));
+    raw_send(f.fd,
+             server_post(req, sizeof req, "Micro-Method: Test.Slow\r\n", "{\"name\":\"200\"}"));
     raw_sleep(50);
     shutdown(f.fd, SHUT_WR); /* half: the reply is still wanted */
     CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 2000)),
@@ -443,7 +453,8 @@ TEST(server_stop_finishes_what_runs)
     REQUIRE(server_begin(&f, (micro_service_opts){ .drain_ms = 5000 }));
     int half = raw_connect(micro_service_address(f.svc));
     raw_send(half, "POST / HTTP/1.1\r\nConte");
-    raw_send(f.fd, server_post(req, sizeof req, "Micro-Method: Test.Slow\r\n", "{\"name\":\"300\"}"));
+    raw_send(f.fd,
+             server_post(req, sizeof req, "Micro-Method: Test.Slow\r\n", "{\"name\":\"300\"}"));
     raw_sleep(50);
     char address[64];
     snprintf(address, sizeof address, "%s", micro_service_address(f.svc));

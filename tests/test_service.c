@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of a service: options, hooks, run and signals, posted functions, a loop of the caller's own. */
+/* The life of a service: options, hooks, run and signals, posted functions, a loop of the caller's
+ * own. */
 #include "hello.h"
 #include "raw.h"
 
 #include <pthread.h>
 #include <signal.h>
 
-/* ---- hooks and order --------------------------------------------------------------------------- */
+/* ---- hooks and order --------------------------------------------------------------------------
+ */
 
 #define SERVICE_MARK(text) ((void *)(uintptr_t)(text))
 
@@ -60,7 +62,8 @@ TEST(service_hook_before_start_aborts)
     micro_registry_free(reg);
 }
 
-/* ---- what sticks ------------------------------------------------------------------------------- */
+/* ---- what sticks ------------------------------------------------------------------------------
+ */
 
 TEST(service_first_error_sticks)
 {
@@ -96,7 +99,8 @@ TEST(service_null_everywhere)
     CHECK_EQ_INT(micro_service_exit_code(NULL, MICRO_EHELP), 0);
     CHECK_EQ_INT(micro_service_exit_code(NULL, MICRO_EIO), 1);
     micro_service_on(NULL, MICRO_AFTER_START, service_note, NULL);
-    micro_service_handle(NULL, &hello_say_method, hello_say_invoke_, (micro_fn *)hello_on_say, NULL);
+    micro_service_handle(NULL, &hello_say_method, hello_say_invoke_, (micro_fn *)hello_on_say,
+                         NULL);
     CHECK(micro_service_registry(NULL) == NULL);
     CHECK_EQ_INT(micro_poll(NULL, 0), MICRO_ENOMEM);
     CHECK_EQ_INT(micro_post(NULL, 0, NULL, NULL), MICRO_ENOMEM);
@@ -122,12 +126,14 @@ TEST(service_header_of_another_version)
     micro_service_free(svc);
 }
 
-/* ---- addresses --------------------------------------------------------------------------------- */
+/* ---- addresses --------------------------------------------------------------------------------
+ */
 
 TEST(service_listens_where_it_is_told)
 {
     micro_registry *reg = micro_registry_memory_new();
-    micro_service *a = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg));
+    micro_service *a =
+        hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg));
     char range[64];
 
     REQUIRE(a != NULL);
@@ -141,7 +147,8 @@ TEST(service_listens_where_it_is_told)
     CHECK_EQ_INT(micro_service_run(c), MICRO_EBUSY);
     micro_service *d = micro_service_new(.registry = reg, .address = "not an address:1");
     CHECK_EQ_INT(micro_service_run(d), MICRO_EINVAL);
-    micro_service *e = micro_service_new(.registry = reg, .address = "127.0.0.1:0", .advertise = "10.1.2.3:99");
+    micro_service *e =
+        micro_service_new(.registry = reg, .address = "127.0.0.1:0", .advertise = "10.1.2.3:99");
     CHECK_EQ_INT(micro_service_start(e), MICRO_OK);
     CHECK_EQ_TEXT(micro_service_address(e), "10.1.2.3:99");
     micro_service_free(e);
@@ -160,11 +167,12 @@ TEST(service_over_a_unix_socket)
     hello_answer rsp;
 
     snprintf(path, sizeof path, "unix:/tmp/micro-test-%d.sock", (int)getpid());
-    micro_service *svc = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg,
-                                                .address = path));
+    micro_service *svc = hello_start(
+        MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .address = path));
     REQUIRE(svc != NULL);
     micro_ctx *ctx = micro_ctx_new(svc);
-    CHECK_EQ_INT(hello_say_with(ctx, "x", &req, &rsp, MICRO_OPTS(micro_call_opts, .address = path)), MICRO_OK);
+    CHECK_EQ_INT(hello_say_with(ctx, "x", &req, &rsp, MICRO_OPTS(micro_call_opts, .address = path)),
+                 MICRO_OK);
     CHECK_EQ_STR(rsp.msg, "Hello Unix");
     micro_ctx_free(ctx);
     micro_service_free(svc);
@@ -176,8 +184,9 @@ TEST(service_registers_what_it_is)
 {
     micro_registry *reg = micro_registry_memory_new();
     const char *meta[] = { "zone=eu", "a=b=c", NULL };
-    micro_service *svc = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .id = "n1",
-                                                .version = "2.1.0", .metadata = meta));
+    micro_service *svc =
+        hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .id = "n1",
+                               .version = "2.1.0", .metadata = meta));
     micro_ctx *ctx = micro_ctx_new(NULL);
     micro_entries list;
 
@@ -188,8 +197,9 @@ TEST(service_registers_what_it_is)
     CHECK_EQ_STR(list.ptr[0].version, "2.1.0");
     CHECK_EQ_STR(node->id, "go.micro.srv.greeter-n1");
     CHECK_EQ_STR(node->address, micro_service_address(svc));
-    const char *want[][2] = { { "zone", "eu" }, { "a", "b=c" }, { "protocol", "mucp" }, { "transport", "http" },
-                              { "broker", "http" }, { "server", "mucp" }, { "registry", "memory" } };
+    const char *want[][2] = { { "zone", "eu" },        { "a", "b=c" },       { "protocol", "mucp" },
+                              { "transport", "http" }, { "broker", "http" }, { "server", "mucp" },
+                              { "registry", "memory" } };
     for (size_t i = 0; i < MICRO_COUNTOF(want); i++) {
         bool found = false;
         NOTE("%s", want[i][0]);
@@ -207,7 +217,8 @@ TEST(service_registers_what_it_is)
     micro_registry_free(reg);
 }
 
-/* ---- run and signals --------------------------------------------------------------------------- */
+/* ---- run and signals --------------------------------------------------------------------------
+ */
 
 static micro_err service_signal(micro_service *svc, void *arg)
 {
@@ -273,7 +284,8 @@ TEST(service_stop_from_a_hook)
         micro_service_on(svc, moments[i], service_stop_hook, NULL);
         micro_service_on(svc, MICRO_AFTER_START, service_post_stop, NULL);
         micro_err err = micro_service_run(svc);
-        CHECK(err == MICRO_OK || (i == 0 && err == MICRO_ECLOSED)); /* nothing can be posted any more */
+        CHECK(err == MICRO_OK ||
+              (i == 0 && err == MICRO_ECLOSED)); /* nothing can be posted any more */
         micro_service_free(svc);
         micro_registry_free(reg);
     }
@@ -290,7 +302,8 @@ TEST(service_stop_from_another_thread_ends_run)
 {
     for (int loops = -1; loops <= 1; loops++) {
         micro_registry *reg = micro_registry_memory_new();
-        micro_service *svc = micro_service_new(.registry = reg, .address = "127.0.0.1:0", .loops = loops);
+        micro_service *svc =
+            micro_service_new(.registry = reg, .address = "127.0.0.1:0", .loops = loops);
         pthread_t t;
         NOTE("loops %d", loops);
         pthread_create(&t, NULL, service_stop_later, svc);
@@ -301,7 +314,8 @@ TEST(service_stop_from_another_thread_ends_run)
     }
 }
 
-/* ---- posted functions -------------------------------------------------------------------------- */
+/* ---- posted functions -------------------------------------------------------------------------
+ */
 
 static atomic_int service_ticks;
 
@@ -314,7 +328,8 @@ static void service_tick(void *arg)
 TEST(service_post_runs_once_and_not_after_the_stop)
 {
     micro_registry *reg = micro_registry_memory_new();
-    micro_service *svc = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg));
+    micro_service *svc =
+        hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg));
 
     REQUIRE(svc != NULL);
     for (int i = 0; i < 100; i++)
@@ -331,13 +346,16 @@ TEST(service_post_runs_once_and_not_after_the_stop)
     CHECK_EQ_INT(atomic_load(&service_ticks), 100);
 }
 
-/* ---- two services, one engine ------------------------------------------------------------------ */
+/* ---- two services, one engine -----------------------------------------------------------------
+ */
 
 TEST(service_two_share_the_engine)
 {
     micro_registry *reg = micro_registry_memory_new();
-    micro_service *a = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .loops = 2));
-    micro_service *b = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .name = "b"));
+    micro_service *a =
+        hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .loops = 2));
+    micro_service *b = hello_start(
+        MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .name = "b"));
     micro_service *c = micro_service_new(.registry = reg, .address = "127.0.0.1:0", .loops = 3);
     const hello_msg req = { micro_s("x") };
     hello_answer rsp;
@@ -357,13 +375,15 @@ TEST(service_two_share_the_engine)
     micro_registry_free(reg);
 }
 
-/* ---- a loop of the caller's own ---------------------------------------------------------------- */
+/* ---- a loop of the caller's own ---------------------------------------------------------------
+ */
 
 TEST(service_polled_by_the_program)
 {
     micro_registry *reg = micro_registry_memory_new();
-    micro_service *svc = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg,
-                                                .loops = MICRO_OFF, .drain_ms = 500));
+    micro_service *svc =
+        hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg,
+                               .loops = MICRO_OFF, .drain_ms = 500));
     char out[4096];
 
     REQUIRE(svc != NULL);
@@ -374,7 +394,8 @@ TEST(service_polled_by_the_program)
                  "Content-Length: 12\r\n\r\n{\"name\":\"p\"}");
     bool answered = false;
     for (int i = 0; i < 100 && !(answered && atomic_load(&service_ticks)); i++) {
-        struct pollfd p[2] = { { .fd = micro_poll_fd(svc), .events = POLLIN }, { .fd = fd, .events = POLLIN } };
+        struct pollfd p[2] = { { .fd = micro_poll_fd(svc), .events = POLLIN },
+                               { .fd = fd, .events = POLLIN } };
         int due = micro_poll_timeout(svc);
         poll(p, answered ? 1 : 2, due < 0 || due > 100 ? 100 : due);
         micro_err err = micro_poll(svc, 0);
@@ -397,7 +418,8 @@ TEST(service_polled_by_the_program)
 TEST(service_polled_runs_and_ends_with_a_signal)
 {
     micro_registry *reg = micro_registry_memory_new();
-    micro_service *svc = micro_service_new(.registry = reg, .address = "127.0.0.1:0", .loops = MICRO_OFF);
+    micro_service *svc =
+        micro_service_new(.registry = reg, .address = "127.0.0.1:0", .loops = MICRO_OFF);
     int sig = SIGTERM;
 
     micro_service_on(svc, MICRO_AFTER_START, service_signal, &sig);
@@ -406,7 +428,8 @@ TEST(service_polled_runs_and_ends_with_a_signal)
     micro_registry_free(reg);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------ */
+/* ---- memory -----------------------------------------------------------------------------------
+ */
 
 static size_t service_live, service_calls;
 
@@ -429,13 +452,15 @@ TEST(service_idle_connections_hold_no_buffers)
 
     micro_allocator_set(service_counting, NULL);
     micro_registry *reg = micro_registry_memory_new();
-    micro_service *svc = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .loops = 1));
+    micro_service *svc =
+        hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .loops = 1));
     size_t before = 0;
     REQUIRE(svc != NULL);
     for (int i = 0; i < COUNT; i++) {
         fds[i] = raw_connect(micro_service_address(svc));
-        raw_send(fds[i], "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
-                         "Content-Length: 12\r\n\r\n{\"name\":\"p\"}");
+        raw_send(fds[i],
+                 "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
+                 "Content-Length: 12\r\n\r\n{\"name\":\"p\"}");
         CHECK(strstr(raw_reply(fds[i], out, sizeof out, 2000), "Hello p") != NULL);
         raw_sleep(i ? 0 : 20);
         if (i == 0)
@@ -460,7 +485,8 @@ TEST(service_calls_allocate_nothing_in_steady_state)
 
     micro_allocator_set(service_counting, NULL);
     micro_registry *reg = micro_registry_memory_new();
-    micro_service *svc = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .loops = 1));
+    micro_service *svc =
+        hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .loops = 1));
     micro_service *client = micro_service_new(.registry = reg, .name = "client");
     micro_ctx *ctx = micro_ctx_new(client);
     REQUIRE(svc != NULL);
@@ -472,7 +498,8 @@ TEST(service_calls_allocate_nothing_in_steady_state)
                 before = __atomic_load_n(&service_calls, __ATOMIC_RELAXED);
             micro_ctx_reset(ctx);
             if (!CHECK_EQ_INT(hello_say_with(ctx, "go.micro.srv.greeter", &req, &rsp,
-                                             MICRO_OPTS(micro_call_opts, .content_type = types[k])), MICRO_OK))
+                                             MICRO_OPTS(micro_call_opts, .content_type = types[k])),
+                              MICRO_OK))
                 break;
         }
         CHECK_EQ_UINT(__atomic_load_n(&service_calls, __ATOMIC_RELAXED) - before, 0);

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls that no thread waits for: the same choices and attempts as a blocking call, driven by a loop. All
- * of a call lives in the arena of its child ctx. */
+/* Calls that no thread waits for: the same choices and attempts as a blocking call, driven by a
+ * loop. All of a call lives in the arena of its child ctx. */
 #include "../net/engine.h"
 #include "call.h"
 
 typedef struct micro__async {
-    micro__call k;         /* on the child; its request is `message` */
+    micro__call k; /* on the child; its request is `message` */
     micro__exchange x;
-    micro__task run;       /* start, next attempt, or return to the loop */
+    micro__task run; /* start, next attempt, or return to the loop */
     micro__task cancel;
     micro__loop *loop;
-    micro_buf *out;        /* head and envelope of an attempt */
+    micro_buf *out; /* head and envelope of an attempt */
     micro_done_fn *done;
     micro_fn *fn;
     void *arg;
-    micro_err err;         /* result so far */
-    bool active;           /* the exchange runs */
-    bool finished;         /* only the cancel task is waited for */
+    micro_err err; /* result so far */
+    bool active;   /* the exchange runs */
+    bool finished; /* only the cancel task is waited for */
     bool cancel_ran;
     atomic_bool cancel_sent;
 } micro__async;
@@ -33,7 +33,8 @@ static void async_push(micro__async *a, void (*run)(micro__loop *l, void *arg), 
     micro__loop_push(a->loop, &a->run.item);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------ */
+/* ---- the end ----------------------------------------------------------------------------------
+ */
 
 static void async_user(void *arg)
 {
@@ -85,7 +86,7 @@ static void async_result(micro__async *a, micro_err err)
     async_finish(a, err);
 }
 
-/* ---- cancel -------------------------------------------------------------------------------------- */
+/* ---- cancel -------------------------------------------------------------------------------- */
 
 static void async_canceled(micro__loop *l, void *arg)
 {
@@ -114,7 +115,7 @@ static void async_wake(void *arg)
     micro__loop_push(a->loop, &a->cancel.item);
 }
 
-/* ---- one attempt --------------------------------------------------------------------------------- */
+/* ---- one attempt --------------------------------------------------------------------------- */
 
 static micro_err async_reply(micro__exchange *x, micro__http_reader *r)
 {
@@ -132,7 +133,8 @@ static micro_err async_failure(micro__async *a, micro_err err)
     a->k.untouched = x->untouched;
     switch (err) {
     case MICRO_ECONNECT:
-        return micro__ctx_local(ctx, err, "connection error: dial tcp %s: connect: %s", x->address, x->why);
+        return micro__ctx_local(ctx, err, "connection error: dial tcp %s: connect: %s", x->address,
+                                x->why);
     case MICRO_ETIMEDOUT:
         return micro__ctx_local(ctx, err, "call timeout: context deadline exceeded");
     case MICRO_ECANCELED:
@@ -141,7 +143,9 @@ static micro_err async_failure(micro__async *a, micro_err err)
         return micro__ctx_local(ctx, err, "out of memory");
     default:
         return micro__ctx_local_id(ctx, "go.micro.client.transport", err, "%s",
-                                   x->problem ? x->problem : x->any ? "unexpected EOF" : "EOF");
+                                   x->problem ? x->problem
+                                   : x->any   ? "unexpected EOF"
+                                              : "EOF");
     }
 }
 
@@ -169,7 +173,8 @@ static micro_err async_request(micro__async *a, uint64_t id)
     if (k->wire != MICRO__WIRE_BARE)
         micro__call_wrap(k, k->message, a->out);
     size_t body = a->out->len;
-    micro__http_request(a->out, k->address, &header, k->wire == MICRO__WIRE_BARE ? k->message->len : body);
+    micro__http_request(a->out, k->address, &header,
+                        k->wire == MICRO__WIRE_BARE ? k->message->len : body);
     if (a->out->failed)
         return micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
     x->head = a->out->ptr + body;
@@ -207,8 +212,8 @@ static void async_send(micro__loop *l, void *arg)
     micro__exchange_start(l, x);
 }
 
-/* Choosing a node may wait for a name that is not known yet, and resolving one for the system's resolver:
- * as a user's code might. */
+/* Choosing a node may wait for a name that is not known yet, and resolving one for the system's
+ * resolver: as a user's code might. */
 static micro_err async_choose(micro__async *a)
 {
     micro__call *k = &a->k;
@@ -264,7 +269,7 @@ static void async_begin(micro__loop *l, void *arg)
         async_push(a, async_send, 0);
 }
 
-/* ---- start ---------------------------------------------------------------------------------------- */
+/* ---- start --------------------------------------------------------------------------------- */
 
 static const char *async_text(micro_ctx *ctx, const char *text)
 {
@@ -299,7 +304,8 @@ static micro_err async_encode(micro__async *a, const void *req)
     return err;
 }
 
-static micro_err async_prepare(micro__async *a, const char *service, const void *req, const micro_call_opts *opts)
+static micro_err async_prepare(micro__async *a, const char *service, const void *req,
+                               const micro_call_opts *opts)
 {
     micro__call *k = &a->k;
     micro_err err = micro__call_options(k, opts);
@@ -313,8 +319,9 @@ static micro_err async_prepare(micro__async *a, const char *service, const void 
     return err;
 }
 
-MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx, const char *service,
-                                       const micro_method *method, const void *req, const micro_call_opts *opts,
+MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx,
+                                       const char *service, const micro_method *method,
+                                       const void *req, const micro_call_opts *opts,
                                        micro_done_fn *done, micro_fn *fn, void *arg)
 {
     micro_ctx *child = micro__child_new(ctx, e);

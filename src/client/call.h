@@ -13,7 +13,7 @@ typedef struct micro__call {
     const char *service;
     const micro_method *method;
     const void *req;
-    micro_buf *message;       /* the request, encoded already; NULL: encode req */
+    micro_buf *message; /* the request, encoded already; NULL: encode req */
     void *rsp;
     micro_call_opts o; /* the client's defaults and the call's own, 0 resolved */
     const micro_codec *codec;
@@ -28,9 +28,9 @@ typedef struct micro__call {
     bool untouched; /* it is certain that the request was not executed */
 } micro__call;
 
-/* client.c. options: the client's defaults and the call's own into k->o, and the codec. choose: a node
- * for this attempt, its address and protocol; unchoose marks how it went. again: whether the result
- * allows another try; backoff: ms before it, < 0: no time. over: ECANCELED, ETIMEDOUT. */
+/* client.c. options: the client's defaults and the call's own into k->o, and the codec. choose: a
+ * node for this attempt, its address and protocol; unchoose marks how it went. again: whether the
+ * result allows another try; backoff: ms before it, < 0: no time. over: ECANCELED, ETIMEDOUT. */
 MICRO_PRIVATE micro_err micro__call_options(micro__call *k, const micro_call_opts *opts);
 MICRO_PRIVATE micro_err micro__call_choose(micro__call *k);
 MICRO_PRIVATE void micro__call_unchoose(micro__call *k, micro_err result);
@@ -45,8 +45,9 @@ MICRO_PRIVATE micro_err micro__call_resolve(micro__call *k, micro__addr *to);
 /* headers.c: the request's header in memory of the ctx; id is its Micro-Id. */
 MICRO_PRIVATE bool micro__call_headers(micro__call *k, uint64_t id, micro_pairs *out);
 
-/* exchange.c. wrap: the message (bare, encoded) in the node's envelope. exchange: sends the request over link and reads the reply; *keep: the
- * connection is good for another. reply: what a whole reply says. */
+/* exchange.c. wrap: the message (bare, encoded) in the node's envelope. exchange: sends the request
+ * over link and reads the reply; *keep: the connection is good for another. reply: what a whole
+ * reply says. */
 MICRO_PRIVATE void micro__call_wrap(const micro__call *k, const micro_buf *message, micro_buf *out);
 MICRO_PRIVATE micro_err micro__call_exchange(micro__call *k, micro__link *link, bool *keep);
 MICRO_PRIVATE micro_err micro__call_reply(micro__call *k, const micro_msg *msg);

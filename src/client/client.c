@@ -268,7 +268,8 @@ MICRO_PRIVATE micro_err micro__call_resolve(micro__call *k, micro__addr *to)
     return err == MICRO_EINVAL
                ? micro__ctx_local(k->ctx, err, "malformed address %s", k->address)
                : micro__ctx_local(k->ctx, MICRO_ECONNECT,
-                                  "connection error: dial tcp: lookup %s: no such host", k->address);
+                                  "connection error: dial tcp: lookup %s: no such host",
+                                  k->address);
 }
 
 MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, const char *service,

@@ -56,8 +56,9 @@ MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, con
                                            const micro_call_opts *opts);
 
 /* micro_call_start: e is where it runs. */
-MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx, const char *service,
-                                       const micro_method *method, const void *req, const micro_call_opts *opts,
+MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx,
+                                       const char *service, const micro_method *method,
+                                       const void *req, const micro_call_opts *opts,
                                        micro_done_fn *done, micro_fn *fn, void *arg);
 
 #endif

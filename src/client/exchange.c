@@ -116,7 +116,8 @@ MICRO_PRIVATE micro_err micro__call_reply(micro__call *k, const micro_msg *msg)
 
 MICRO_PRIVATE micro_err micro__call_http_reply(micro__call *k, micro__http_reader *r)
 {
-    const micro_msg msg = { { r->head.headers, r->head.nheaders, 0 }, { (const uint8_t *)r->body, r->body_len } };
+    const micro_msg msg = { { r->head.headers, r->head.nheaders, 0 },
+                            { (const uint8_t *)r->body, r->body_len } };
 
     return r->head.status == 200 ? micro__call_reply(k, &msg) : micro__http_status_error(r);
 }

@@ -58,9 +58,12 @@ static MICRO__NOINLINE char *json_read_int_slow(micro__json_in *in, char *p, con
         return NULL;
     if (from == to || micro__json_number_end(from, to) != to)
         return micro__json_fail(in, MICRO_EFORMAT, "number expected");
-    if (micro__json_integer(from, to, &mag, &neg) && micro__int_store(f, slot, mag, neg))
+    bool whole = micro__json_integer(from, to, &mag, &neg);
+    if (whole && micro__int_store(f, slot, mag, neg))
         return p;
-    return micro__json_fail(in, MICRO_EFORMAT, "number out of range, or with a fraction");
+    if (!whole && memchr(from, '.', (size_t)(to - from)))
+        return micro__json_fail(in, MICRO_EFORMAT, "integer expected");
+    return micro__json_fail(in, MICRO_EFORMAT, "number out of range");
 }
 
 static char *json_read_int(micro__json_in *in, char *p, const micro_field *f, void *slot)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What was started on a ctx and goes on beside it: children, their completions one at a time, and the
- * wait for all of them. */
+/* What was started on a ctx and goes on beside it: children, their completions one at a time, and
+ * the wait for all of them. */
 #include "net.h"
 
 #define CHILD_STEP_MS 10 /* of an engine that this thread drives while it waits */
@@ -8,11 +8,11 @@
 struct micro__family {
     micro__mutex lock;
     micro__cond ended;
-    micro__engine *engine;       /* the children run on it */
-    micro_ctx *running;          /* all that have not ended, by sibling */
-    micro_ctx *ready, **last;    /* ended, waiting for their completion, oldest first */
-    int pending;                 /* those whose completion has not returned */
-    bool completing;             /* a thread works off ready */
+    micro__engine *engine;    /* the children run on it */
+    micro_ctx *running;       /* all that have not ended, by sibling */
+    micro_ctx *ready, **last; /* ended, waiting for their completion, oldest first */
+    int pending;              /* those whose completion has not returned */
+    bool completing;          /* a thread works off ready */
 };
 
 static micro__family *child_family(micro_ctx *parent, micro__engine *e)
@@ -123,13 +123,15 @@ MICRO_PRIVATE void micro__family_cancel(micro__family *f)
     micro__unlock(&f->lock);
 }
 
-/* ---- waiting ---------------------------------------------------------------------------------- */
+/* ---- waiting ----------------------------------------------------------------------------------
+ */
 
 static void child_wake(void *arg)
 {
     micro__family *f = arg;
 
-    micro__cond_broadcast(&f->ended); /* a waiter also looks at the clock: a lost one costs a moment */
+    micro__cond_broadcast(
+        &f->ended); /* a waiter also looks at the clock: a lost one costs a moment */
 }
 
 static bool child_all_ended(micro__family *f)

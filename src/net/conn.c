@@ -3,13 +3,13 @@
  * written, closed. */
 #include "engine.h"
 
-#define CONN_ACCEPT_MAX 64 /* connections taken in one go */
-#define CONN_PAUSE_MS 50   /* before a full port looks again */
-#define CONN_HEAD_COPY 1024    /* of a fresh read, tried without looking for the head's end first */
-#define CONN_ROOM 1024     /* free space wanted before a read into a partial request */
-#define CONN_HEAD_ROOM 256 /* left in front of a body for the head of its reply */
-#define CONN_FLUSH 65536   /* waiting replies are written when they are more than this */
-#define CONN_EXPECT_MS 100 /* decision: 100 Continue only if the body stays away this long */
+#define CONN_ACCEPT_MAX 64  /* connections taken in one go */
+#define CONN_PAUSE_MS 50    /* before a full port looks again */
+#define CONN_HEAD_COPY 1024 /* of a fresh read, tried without looking for the head's end first */
+#define CONN_ROOM 1024      /* free space wanted before a read into a partial request */
+#define CONN_HEAD_ROOM 256  /* left in front of a body for the head of its reply */
+#define CONN_FLUSH 65536    /* waiting replies are written when they are more than this */
+#define CONN_EXPECT_MS 100  /* decision: 100 Continue only if the body stays away this long */
 
 /* ---- opening and closing ------------------------------------------------------------------- */
 
@@ -358,8 +358,8 @@ static void conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
     conn_reply_end(t, c, start, &r, micro__str_is(head->method, "HEAD"));
 }
 
-/* Works on the thread's own copy of the head: the original stays as it is until the body has come too. len
- * bytes of it are looked at. > 0: parsed, and whole; 0: it goes on; < 0: refused. */
+/* Works on the thread's own copy of the head: the original stays as it is until the body has come
+ * too. len bytes of it are looked at. > 0: parsed, and whole; 0: it goes on; < 0: refused. */
 static long conn_head(micro__thread *t, micro__conn *c, micro__assembly *as, const char *buf,
                       size_t len, micro__http_head *head)
 {
@@ -422,8 +422,8 @@ static long conn_chunks(micro__thread *t, micro__conn *c, micro__assembly *as, c
     return r;
 }
 
-/* The first request in buf, if it is complete: its length. 0: more is needed (*avail may shrink: chunks
- * were decoded); < 0: refused. */
+/* The first request in buf, if it is complete: its length. 0: more is needed (*avail may shrink:
+ * chunks were decoded); < 0: refused. */
 static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, char *buf,
                          size_t *avail)
 {

@@ -12,12 +12,11 @@
  *   R2 While the seat word says DRIVING only the driver stores to it. While it says IN_HANDLER it
  *      changes by compare-and-swap only, and words never repeat, so that a late swap fails.
  *   R3 A spare thread takes the seat itself, by a swap on the word it was sent for. So there is no
- *      moment at which a seat is taken and nobody sits in it, and a thread that could not be created
- *      does no harm.
- *   R4 A thread that finds the seat gone keeps its connection (the new driver has marked it busy)
- *      and its own buffers, nothing else. It gives the connection back through the inbox and does
- *      not touch it after that.
- *   R5 Only the driver closes a connection: as the current event of a batch, or between two. */
+ *      moment at which a seat is taken and nobody sits in it, and a thread that could not be
+ * created does no harm. R4 A thread that finds the seat gone keeps its connection (the new driver
+ * has marked it busy) and its own buffers, nothing else. It gives the connection back through the
+ * inbox and does not touch it after that. R5 Only the driver closes a connection: as the current
+ * event of a batch, or between two. */
 #ifndef MICRO_ENGINE_H
 #define MICRO_ENGINE_H
 
@@ -30,8 +29,7 @@ typedef struct micro__thread micro__thread;
 typedef struct micro__conn micro__conn;
 
 /* ---- timer.c ----------------------------------------------------------------------------------
- * Driver
- * only. Zero-initialised; set again moves it. */
+ * Driver only. Zero-initialised; set again moves it. */
 
 typedef struct micro__timer {
     uint64_t at;
@@ -74,9 +72,9 @@ typedef struct micro__lines {
     struct micro__line *idle[32]; /* by address, newest first */
     int nidle;
     micro__timer sweep;
-    struct micro__line *dead;     /* closed in this batch */
-    micro__http_reader *spare;    /* of replies that came in pieces */
-    uint64_t serial;              /* for Micro-Id */
+    struct micro__line *dead;  /* closed in this batch */
+    micro__http_reader *spare; /* of replies that came in pieces */
+    uint64_t serial;           /* for Micro-Id */
 } micro__lines;
 
 struct micro__loop {
@@ -90,7 +88,7 @@ struct micro__loop {
     micro__timer *timers;
     micro__timer idle; /* looks at the oldest */
     micro__lines lines;
-    uint64_t now;      /* when the batch was fetched */
+    uint64_t now; /* when the batch was fetched */
     int pos, n;
     micro__event events[MICRO__BATCH];
     /* any thread */
@@ -107,17 +105,17 @@ struct micro__thread {
         *loop;     /* whose seat it holds, or held when it stepped into the handler; NULL: none */
     uint64_t word; /* the seat word as this thread wrote it last */
     _Atomic(micro__loop *) target; /* where it was sent */
-    micro__conn *conn; /* being served */
-    uint64_t since;    /* us: when the handler began, where that matters */
+    micro__conn *conn;             /* being served */
+    uint64_t since;                /* us: when the handler began, where that matters */
     unsigned brief_skipped;
-    int depth;         /* of user code within user code */
-    char *in;                      /* MICRO_CONN_BUF + 1 bytes */
-    char *head;                    /* MICRO_MAX_HEADER: the head being served, parsed in place */
+    int depth;  /* of user code within user code */
+    char *in;   /* MICRO_CONN_BUF + 1 bytes */
+    char *head; /* MICRO_MAX_HEADER: the head being served, parsed in place */
     micro_pair *headers;
     micro__http_reader *reader; /* of a reply that comes in one piece */
-    micro_buf out, line; /* replies; the head of one reply */
+    micro_buf out, line;        /* replies; the head of one reply */
     size_t out_sent, out_ready; /* of out: gone; whole replies, which may go */
-    micro_ctx *ctx; /* of the handler */
+    micro_ctx *ctx;             /* of the handler */
     micro__thread_id id;
     micro__cond wake;
     micro__thread *parked;
@@ -277,24 +275,27 @@ micro__conn_settle(micro__loop *l,
 /* port.c */
 MICRO_PRIVATE void micro__port_leave(micro__port *p); /* a connection has closed */
 
-/* ---- line.c: exchanges with other services, driven by a loop ------------------------------------ */
+/* ---- line.c: exchanges with other services, driven by a loop ----------------------------------
+ */
 
 /* One request and its reply. On a loop, in its seat. */
 typedef struct micro__exchange {
-    micro_ctx *ctx;                 /* where the reply lives */
-    const char *address;            /* kept until done */
-    micro__addr to;                 /* the same, resolved */
-    const char *head, *body;        /* kept until done */
+    micro_ctx *ctx;          /* where the reply lives */
+    const char *address;     /* kept until done */
+    micro__addr to;          /* the same, resolved */
+    const char *head, *body; /* kept until done */
     size_t head_len, body_len;
     uint64_t dial_until, until;     /* 0: no limit */
     int pool_size, idle_ms, age_ms; /* of kept connections; < 0: no limit */
-    micro_err (*reply)(struct micro__exchange *x, micro__http_reader *r); /* it is there: the result */
-    void (*done)(micro__loop *l, struct micro__exchange *x, micro_err err); /* last; may call users */
-    bool untouched;                 /* the request has not been written in full */
-    bool any;                       /* a byte of the reply has come */
-    bool replied;                   /* reply was called: err is its result */
-    const char *problem;            /* after EPROTO, ETOOBIG */
-    char why[128];                  /* after ECONNECT */
+    micro_err (*reply)(struct micro__exchange *x,
+                       micro__http_reader *r); /* it is there: the result */
+    void (*done)(micro__loop *l, struct micro__exchange *x,
+                 micro_err err); /* last; may call users */
+    bool untouched;              /* the request has not been written in full */
+    bool any;                    /* a byte of the reply has come */
+    bool replied;                /* reply was called: err is its result */
+    const char *problem;         /* after EPROTO, ETOOBIG */
+    char why[128];               /* after ECONNECT */
     struct micro__line *line;
     size_t sent;
     micro__timer timer;

@@ -4,7 +4,8 @@
 
 #define CLIENT_BODY_START 65536u /* reserved for a length that is only claimed */
 
-/* ---- request ---------------------------------------------------------------------------------- */
+/* ---- request ----------------------------------------------------------------------------------
+ */
 
 #define CLIENT_LINE 4 /* ": " and CR LF of a header line */
 
@@ -31,7 +32,8 @@ MICRO_PRIVATE void micro__http_request(micro_buf *b, const char *host, const mic
     micro__buf_add(b, "\r\n", 2);
 }
 
-/* ---- reply ------------------------------------------------------------------------------------ */
+/* ---- reply ------------------------------------------------------------------------------------
+ */
 
 MICRO_PRIVATE void micro__http_reader_init(micro__http_reader *r, micro_ctx *ctx, size_t max_body)
 {
@@ -195,8 +197,9 @@ MICRO_PRIVATE micro_err micro__http_status_error(micro__http_reader *r)
     const micro__http_head *h = &r->head;
     const char *reason = h->reason.len ? h->reason.ptr : micro__status_text(h->status);
 
-    return micro__ctx_local_id(r->ctx, "go.micro.client.transport", MICRO_EPROTO, "%d %s: %.*s", h->status,
-                               reason, (int)(r->body_len > 1024 ? 1024 : r->body_len), r->body);
+    return micro__ctx_local_id(r->ctx, "go.micro.client.transport", MICRO_EPROTO, "%d %s: %.*s",
+                               h->status, reason, (int)(r->body_len > 1024 ? 1024 : r->body_len),
+                               r->body);
 }
 
 MICRO_PRIVATE micro_err micro__http_resolve(micro__addr *to, const char *address)
@@ -204,7 +207,8 @@ MICRO_PRIVATE micro_err micro__http_resolve(micro__addr *to, const char *address
     micro_str host;
     uint16_t port;
 
-    if (micro__hostport_parse(micro_s(address), &host, &port) && micro__addr_literal(to, host, port))
+    if (micro__hostport_parse(micro_s(address), &host, &port) &&
+        micro__addr_literal(to, host, port))
         return MICRO_OK;
     micro_block_begin();
     micro_err err = micro__addr_resolve(to, micro_s(address));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Exchanges with other services, driven by a loop: connections to them, kept per loop, and what goes
- * over them. Everything happens in the loop's seat. */
+/* Exchanges with other services, driven by a loop: connections to them, kept per loop, and what
+ * goes over them. Everything happens in the loop's seat. */
 #include "engine.h"
 
 #define LINE_SWEEP_MS 5000u
@@ -9,7 +9,7 @@ typedef struct micro__line {
     int kind; /* MICRO__SRC_LINE, first */
     int fd;
     bool connecting;
-    micro__exchange *x; /* NULL: idle */
+    micro__exchange *x;         /* NULL: idle */
     micro__http_reader *reader; /* of a reply that comes in pieces */
     uint64_t made, since;
     struct micro__line *next;
@@ -21,7 +21,8 @@ static micro__line **line_place(micro__loop *l, const char *address)
     return &l->lines.idle[micro__str_hash(micro_s(address)) % MICRO_COUNTOF(l->lines.idle)];
 }
 
-/* ---- readers ------------------------------------------------------------------------------------ */
+/* ---- readers ----------------------------------------------------------------------------------
+ */
 
 /* What the thread's own reader has got so far, in one that can wait. */
 static micro__http_reader *line_reader_keep(micro__loop *l, const micro__http_reader *from)
@@ -51,7 +52,7 @@ static void line_reader_drop(micro__loop *l, micro__line *w)
     w->reader = NULL;
 }
 
-/* ---- closing and keeping -------------------------------------------------------------------------- */
+/* ---- closing and keeping ------------------------------------------------------------------- */
 
 /* Its memory stays until the batch is over: an event that names it may be ahead. */
 static void line_close(micro__loop *l, micro__line *w)
@@ -154,7 +155,7 @@ static micro__line *line_idle(micro__loop *l, const char *address)
     return NULL;
 }
 
-/* ---- one exchange -------------------------------------------------------------------------------- */
+/* ---- one exchange -------------------------------------------------------------------------- */
 
 /* The end: the line is free or gone before anybody is told. */
 static void line_finish(micro__loop *l, micro__line *w, micro_err err, bool keep)
@@ -202,7 +203,8 @@ static bool line_send(micro__loop *l, micro__line *w)
 
     while (x->sent < all) {
         long n = x->sent < x->head_len
-                     ? micro__sock_send2(w->fd, x->head + x->sent, x->head_len - x->sent, x->body, x->body_len)
+                     ? micro__sock_send2(w->fd, x->head + x->sent, x->head_len - x->sent, x->body,
+                                         x->body_len)
                      : micro__sock_send(w->fd, x->body + (x->sent - x->head_len), all - x->sent);
         if (n == MICRO_EAGAIN)
             return true;
@@ -283,7 +285,7 @@ MICRO_PRIVATE void micro__line_event(micro__thread *t, micro__loop *l, void *lin
         line_read(t, l, w, what & MICRO__HUP);
 }
 
-/* ---- starting ------------------------------------------------------------------------------------- */
+/* ---- starting ------------------------------------------------------------------------------ */
 
 static micro__line *line_open(micro__loop *l, micro__exchange *x, micro_err *err)
 {

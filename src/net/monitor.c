@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The safety net under the driver's seat: finds handlers that block without having said so, and sends
- * a spare thread. It sleeps while nothing moves. */
+/* The safety net under the driver's seat: finds handlers that block without having said so, and
+ * sends a spare thread. It sleeps while nothing moves. */
 #include "engine.h"
 
 #define MONITOR_STACK (64u * 1024u)
 #define MONITOR_NAP_US 1000
-#define MONITOR_NAP_MAX_US 8000 /* a look costs 15 us or more: under load naps grow while no handler blocks */
-#define MONITOR_QUIET 3         /* looks without any movement before it sleeps */
+#define MONITOR_NAP_MAX_US \
+    8000 /* a look costs 15 us or more: under load naps grow while no handler blocks */
+#define MONITOR_QUIET 3 /* looks without any movement before it sleeps */
 #define MONITOR_LOOPS 64
 
 enum { MONITOR_MOVING = 1, MONITOR_SUSPECT = 2, MONITOR_SENT = 4 };
@@ -20,7 +21,8 @@ static int monitor_look(micro__engine *e, uint64_t *seen)
         micro__loop *l = &e->loops[i];
         uint64_t word = atomic_load_explicit(&l->seat, memory_order_seq_cst);
         if (word & MICRO__IN_HANDLER)
-            found |= word == seen[i] && micro__pool_ask(e, l, word) ? MONITOR_SENT : MONITOR_SUSPECT;
+            found |=
+                word == seen[i] && micro__pool_ask(e, l, word) ? MONITOR_SENT : MONITOR_SUSPECT;
         if (word != seen[i])
             found |= MONITOR_MOVING;
         seen[i] = word;
@@ -28,8 +30,8 @@ static int monitor_look(micro__engine *e, uint64_t *seen)
     return found;
 }
 
-/* Announces the sleep, then looks once more: a driver that came too early to see the announcement is
- * seen here, and one that comes later sees it. */
+/* Announces the sleep, then looks once more: a driver that came too early to see the announcement
+ * is seen here, and one that comes later sees it. */
 static void monitor_sleep(micro__engine *e, uint64_t *seen)
 {
     micro__monitor *m = &e->monitor;
@@ -52,8 +54,8 @@ MICRO_PRIVATE void micro__monitor_wake(micro__engine *e)
     micro__unlock(&e->lock);
 }
 
-/* A handler found running is looked at again after one short nap; only one, for with long handlers that
- * go on there is always one to be found. */
+/* A handler found running is looked at again after one short nap; only one, for with long handlers
+ * that go on there is always one to be found. */
 static void *monitor_main(void *arg)
 {
     micro__engine *e = arg;

@@ -188,13 +188,15 @@ MICRO_PRIVATE micro_err micro__seat_wait(int fd, int what, uint64_t deadline);
 /* This thread serves a loop at this moment (its seat held or passed on). */
 MICRO_PRIVATE bool micro__engine_inside(void);
 
-/* ---- child.c: what was started on a ctx and goes on beside it --------------------------------- */
+/* ---- child.c: what was started on a ctx and goes on beside it ---------------------------------
+ */
 
 typedef struct micro__family micro__family;
-/* A ctx of its own for a call that runs on e: deadline, metadata and values as parent's are now. NULL: out of memory. */
+/* A ctx of its own for a call that runs on e: deadline, metadata and values as parent's are now.
+ * NULL: out of memory. */
 MICRO_PRIVATE micro_ctx *micro__child_new(micro_ctx *parent, micro__engine *e);
-/* The child has ended: complete(arg) runs, one completion of a parent at a time, on this thread or on the one that is at it; then the
- * child is freed. */
+/* The child has ended: complete(arg) runs, one completion of a parent at a time, on this thread or
+ * on the one that is at it; then the child is freed. */
 MICRO_PRIVATE void micro__child_end(micro_ctx *child, void (*complete)(void *arg), void *arg);
 /* Takes back micro__child_new. */
 MICRO_PRIVATE void micro__child_abandon(micro_ctx *child);
@@ -228,7 +230,8 @@ typedef struct micro__http_reader {
 
 /* The head of a POST: the size it has at most, and its text. */
 MICRO_PRIVATE size_t micro__http_request_size(const char *host, const micro_pairs *header);
-MICRO_PRIVATE void micro__http_request(micro_buf *b, const char *host, const micro_pairs *header, size_t body_len);
+MICRO_PRIVATE void micro__http_request(micro_buf *b, const char *host, const micro_pairs *header,
+                                       size_t body_len);
 MICRO_PRIVATE void micro__http_reader_init(micro__http_reader *r, micro_ctx *ctx, size_t max_body);
 /* Where the next bytes of the connection go. NULL: memory is out. */
 MICRO_PRIVATE char *micro__http_reader_room(micro__http_reader *r, size_t *room);

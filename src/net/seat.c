@@ -6,7 +6,8 @@
 #define SEAT_IDLE_MS 10000u  /* a spare thread with nothing to do ends after this */
 #define SEAT_HABIT 16        /* of a score: from here on a route counts as one that blocks */
 #define SEAT_BLOCKED_US 200u /* a handler that took longer might as well have blocked */
-#define SEAT_BRIEF_US 100    /* a client call waits so long in the seat: a hand-over costs 15 us twice */
+#define SEAT_BRIEF_US \
+    100 /* a client call waits so long in the seat: a hand-over costs 15 us twice */
 
 static _Thread_local micro__thread *seat_self;
 
@@ -271,7 +272,8 @@ MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t)
     return before;
 }
 
-/* Handlers that were found blocking are treated as if they said so; the clock is read for those only. */
+/* Handlers that were found blocking are treated as if they said so; the clock is read for those
+ * only. */
 MICRO_PRIVATE void micro__user_begin(micro__habit *habit)
 {
     micro__thread *t = seat_self;
@@ -328,8 +330,8 @@ static bool seat_mine(const micro__thread *t)
            atomic_load_explicit(&t->loop->seat, memory_order_relaxed) == t->word;
 }
 
-/* Replies to pipelined requests before this one should not wait for it, so they go out first. Whether
- * the loop is still ours is asked when the handler returns: block_end has nothing to do. */
+/* Replies to pipelined requests before this one should not wait for it, so they go out first.
+ * Whether the loop is still ours is asked when the handler returns: block_end has nothing to do. */
 MICRO_API void micro_block_begin(void)
 {
     micro__thread *t = seat_self;
@@ -341,12 +343,10 @@ MICRO_API void micro_block_begin(void)
         micro__pool_ask(t->e, t->loop, t->word);
 }
 
-MICRO_API void micro_block_end(void)
-{
-}
+MICRO_API void micro_block_end(void) {}
 
-/* Where waiting in the seat has missed again and again it is left out; every 16th time it is tried, so
- * that the judgement can change. */
+/* Where waiting in the seat has missed again and again it is left out; every 16th time it is tried,
+ * so that the judgement can change. */
 static bool seat_wait_briefly(micro__thread *t, int fd, int what)
 {
     micro__engine *e = t->e;

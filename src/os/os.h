@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- time, random, process ------------------------------------------------------------------ */
+/* ---- time, random, process ----------------------------------------------------------------- */
 
 MICRO_PRIVATE uint64_t micro__now_ms(void); /* monotonic; never 0 */
 MICRO_PRIVATE uint64_t micro__now_us(void); /* the same clock */
@@ -31,7 +31,7 @@ MICRO_PRIVATE uint64_t micro__raise_fd_limit(uint64_t n);
 MICRO_PRIVATE const char *micro__env(const char *name); /* NULL: unset */
 MICRO_PRIVATE bool micro__is_terminal(int fd);
 
-/* ---- threads -------------------------------------------------------------------------------- */
+/* ---- threads ------------------------------------------------------------------------------- */
 
 typedef pthread_mutex_t micro__mutex;
 typedef pthread_cond_t micro__cond; /* on the monotonic clock */
@@ -70,13 +70,16 @@ static inline micro__thread_id micro__thread_self(void)
 {
     return pthread_self();
 }
-static inline bool micro__thread_is_self(micro__thread_id id) { return pthread_equal(id, pthread_self()) != 0; }
+static inline bool micro__thread_is_self(micro__thread_id id)
+{
+    return pthread_equal(id, pthread_self()) != 0;
+}
 static inline void micro__thread_join(micro__thread_id id)
 {
     pthread_join(id, NULL);
 }
 
-/* ---- signals -------------------------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------------------------- */
 
 /* Catches SIGINT and SIGTERM, each only if the program has not; the returned descriptor (-1:
  * failed) becomes readable with the first one. release puts things back. One at a time in a
@@ -84,7 +87,7 @@ static inline void micro__thread_join(micro__thread_id id)
 MICRO_PRIVATE int micro__signals_catch(void);
 MICRO_PRIVATE void micro__signals_release(void);
 
-/* ---- sockets -------------------------------------------------------------------------------- */
+/* ---- sockets ------------------------------------------------------------------------------- */
 
 typedef struct micro__addr { /* a socket address, opaque outside src/os */
     union {
@@ -139,7 +142,7 @@ MICRO_PRIVATE void micro__fd_close(int fd);           /* -1 is fine */
 /* A descriptor that holds a place for the day when none is left. -1: none. */
 MICRO_PRIVATE int micro__fd_reserve(void);
 
-/* ---- interfaces and multicast (mDNS) -------------------------------------------------------- */
+/* ---- interfaces and multicast (mDNS) ------------------------------------------------------- */
 
 typedef struct micro__iface {
     unsigned index;
@@ -168,7 +171,7 @@ MICRO_PRIVATE micro_err micro__udp_send(int fd, const micro__addr *to, const voi
 MICRO_PRIVATE long micro__udp_recv(int fd, void *data, size_t size, micro__addr *from,
                                    unsigned *iface);
 
-/* ---- poller --------------------------------------------------------------------------------- */
+/* ---- poller -------------------------------------------------------------------------------- */
 
 enum {
     MICRO__IN = 1,
@@ -205,7 +208,7 @@ MICRO_PRIVATE void micro__waker_clear(int fd);
 /* Waits until one of n descriptors is readable or deadline (0: none); ready[i] says which. */
 MICRO_PRIVATE micro_err micro__fds_wait(const int *fds, size_t n, bool *ready, uint64_t deadline);
 
-/* ---- test hooks: every system call that may fail at any time goes through here -------------- */
+/* ---- test hooks: every system call that may fail at any time goes through here ------------- */
 
 #if MICRO_ENABLE_TEST_HOOKS
 #include <poll.h>

@@ -218,14 +218,3 @@ MICRO_PRIVATE void micro__notify_run(micro__notifier *n)
     }
     micro__unlock(&n->lock);
 }
-
-MICRO_PRIVATE void micro__notify(micro__notifier *n, enum micro_change what,
-                                 const micro_entry *entry)
-{
-    if (!n)
-        return;
-    if (!micro__notify_post(n, what, entry))
-        MICRO_LOG(MICRO_LOG_WARN, "registry: out of memory, an event of " MICRO_STR_FMT " is lost",
-                  MICRO_STR_ARG(entry->name));
-    micro__notify_run(n);
-}

@@ -61,14 +61,10 @@ MICRO_PRIVATE micro_err micro__notify_add(micro__notifier *n, const char *name, 
 /* No callback starts after it; waits for one that runs, unless called by that one. Frees the watch.
  */
 MICRO_PRIVATE void micro__notify_remove(micro__notifier *n, micro_watch *w);
-/* Calls the watchers of entry->name, one event after the other, with no lock held (not the caller's
- * either). */
-MICRO_PRIVATE void micro__notify(micro__notifier *n, enum micro_change what,
-                                 const micro_entry *entry);
-/* The halves of it, for a registry whose state other threads change at the same time: post queues a
- * copy and may be called under a lock of the registry's, which fixes the order of events; run
- * delivers what is queued (or leaves it to the thread that is at it) and must be called without
- * one. False: out of memory, nothing was queued. */
+/* Events go in two steps: post queues a copy, and may be called under a lock of the registry's,
+ * which fixes their order; run calls the watchers, one event after the other, or leaves that to the
+ * thread that is at it, and must be called with no lock held. post is false when memory is out:
+ * then nothing was queued. */
 MICRO_PRIVATE bool micro__notify_post(micro__notifier *n, enum micro_change what,
                                       const micro_entry *entry);
 MICRO_PRIVATE void micro__notify_run(micro__notifier *n);

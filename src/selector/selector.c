@@ -38,12 +38,6 @@ MICRO_PRIVATE void micro__selector_mark(micro_selector *sel, const char *service
         sel->ops->mark(sel, service, node, result);
 }
 
-MICRO_PRIVATE void micro__selector_reset(micro_selector *sel, const char *service)
-{
-    if (sel && MICRO__OP_SET(sel->ops, micro_selector_ops, reset))
-        sel->ops->reset(sel, service);
-}
-
 MICRO_API void micro_selector_free(micro_selector *sel)
 {
     if (sel && MICRO__OP_SET(sel->ops, micro_selector_ops, free))

@@ -87,6 +87,5 @@ MICRO_PRIVATE micro_err micro__selector_select(micro_selector *sel, micro_ctx *c
 MICRO_PRIVATE void micro__selector_release(micro_selector *sel, const micro_nodes *nodes);
 MICRO_PRIVATE void micro__selector_mark(micro_selector *sel, const char *service,
                                         const micro_node *node, micro_err result);
-MICRO_PRIVATE void micro__selector_reset(micro_selector *sel, const char *service);
 
 #endif

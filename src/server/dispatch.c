@@ -193,7 +193,8 @@ static void dispatch_metadata(dispatch *d)
 {
     micro__http_head *h = d->head;
     const char *type = h->known[MICRO__H_CONTENT_TYPE].ptr,
-               *timeout = h->known[MICRO__H_TIMEOUT].ptr, *host = h->known[MICRO__H_HOST].ptr, *hops = h->known[MICRO__H_HOP_COUNT].ptr;
+               *timeout = h->known[MICRO__H_TIMEOUT].ptr, *host = h->known[MICRO__H_HOST].ptr,
+               *hops = h->known[MICRO__H_HOP_COUNT].ptr;
     size_t n = 0;
 
     for (size_t i = 0; i < h->nheaders; i++) {

@@ -284,8 +284,8 @@ static void lifecycle_ask(micro_service *svc)
         micro__waker_set(svc->stop_fd);
 }
 
-/* True: this thread is to stop the service now. Else somebody does, or has, or there is nothing to stop; a thread that may wait for the
- * end does so. */
+/* True: this thread is to stop the service now. Else somebody does, or has, or there is nothing to
+ * stop; a thread that may wait for the end does so. */
 static bool lifecycle_claim(micro_service *svc)
 {
     bool mine = false;

@@ -380,7 +380,8 @@ MICRO_PRIVATE micro_err micro__service_hooks(micro_service *svc, enum micro_mome
 
 /* ---- calls --------------------------------------------------------------------------------- */
 
-static micro_err service_call_checks(micro_ctx *ctx, const char *service, const micro_method *method)
+static micro_err service_call_checks(micro_ctx *ctx, const char *service,
+                                     const micro_method *method)
 {
     micro_service *svc = ctx->svc;
 
@@ -394,8 +395,7 @@ static micro_err service_call_checks(micro_ctx *ctx, const char *service, const 
         return micro__ctx_local(ctx, err, "metadata or a value could not be set");
     }
     if (!service || !method->name || !method->req || !method->rsp)
-        return micro__ctx_local(ctx, MICRO_EINVAL,
-                                "call without a service or a whole method");
+        return micro__ctx_local(ctx, MICRO_EINVAL, "call without a service or a whole method");
     return MICRO_OK;
 }
 
@@ -405,7 +405,8 @@ MICRO_API micro_err micro_call(micro_ctx *ctx, const char *service, const micro_
     if (!ctx)
         return MICRO_ENOMEM;
     if (!method || !req || !rsp)
-        return micro__ctx_local(ctx, MICRO_EINVAL, "call without a method, a request or a place for the reply");
+        return micro__ctx_local(ctx, MICRO_EINVAL,
+                                "call without a method, a request or a place for the reply");
     if (!service)
         service = method->service;
     micro_err err = service_call_checks(ctx, service, method);
@@ -428,8 +429,8 @@ MICRO_PRIVATE micro_err micro__service_engine(micro_service *svc)
     return err;
 }
 
-static micro_err service_start_checks(micro_ctx *ctx, const char *service, const micro_method *method,
-                                      const void *req)
+static micro_err service_start_checks(micro_ctx *ctx, const char *service,
+                                      const micro_method *method, const void *req)
 {
     if (!method || !req)
         return micro__ctx_local(ctx, MICRO_EINVAL, "call without a method or a request");
@@ -447,8 +448,8 @@ MICRO_API void micro_call_start(micro_ctx *ctx, const char *service, const micro
     micro_err err = ctx ? service_start_checks(ctx, service, method, req) : MICRO_ENOMEM;
 
     if (err == MICRO_OK)
-        micro__client_start(&ctx->svc->client, ctx->svc->engine, ctx, service ? service : method->service,
-                            method, req, opts, done, fn, arg);
+        micro__client_start(&ctx->svc->client, ctx->svc->engine, ctx,
+                            service ? service : method->service, method, req, opts, done, fn, arg);
     else
         done(ctx, err, fn, NULL, arg);
 }

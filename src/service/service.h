@@ -43,9 +43,9 @@ typedef struct micro__flag_row {
     const char *name, *env; /* env may be NULL */
     micro__flag_kind kind;
     bool zero_off;
-    uint32_t offset;    /* in the structure that the table fills in */
-    const char *preset; /* default as --help shows it, NULL: none */
-    const char *choices;    /* what there is to choose from, for --help; NULL: anything */
+    uint32_t offset;     /* in the structure that the table fills in */
+    const char *preset;  /* default as --help shows it, NULL: none */
+    const char *choices; /* what there is to choose from, for --help; NULL: anything */
     const char *help;
 } micro__flag_row;
 
@@ -142,7 +142,9 @@ typedef struct micro__life {
 enum micro__service_state {
     MICRO__SERVICE_NEW,
     MICRO__SERVICE_STARTING,
-    MICRO__SERVICE_RUNNING, MICRO__SERVICE_STOPPING, MICRO__SERVICE_STOPPED
+    MICRO__SERVICE_RUNNING,
+    MICRO__SERVICE_STOPPING,
+    MICRO__SERVICE_STOPPED
 };
 
 struct micro_service {
@@ -163,9 +165,9 @@ struct micro_service {
     micro__server server;
     micro__mutex lock; /* of state */
     enum micro__service_state state;
-    micro__cond stopped;         /* state has become STOPPED */
+    micro__cond stopped;              /* state has become STOPPED */
     micro__thread_id runner, stopper; /* valid while run is in progress; while STOPPING */
-    bool running;                /* run is in progress */
+    bool running;                     /* run is in progress */
     atomic_bool stop_asked;
     int stop_fd; /* wakes run; -1: nobody waits */
     micro__life *life;
@@ -178,7 +180,8 @@ struct micro_service {
 };
 
 MICRO_PRIVATE void micro__life_drop(void *life);
-/* Opens svc->engine, unless it is: by the first who needs it, a server or an asynchronous call; kept to the end. */
+/* Opens svc->engine, unless it is: by the first who needs it, a server or an asynchronous call;
+ * kept to the end. */
 MICRO_PRIVATE micro_err micro__service_engine(micro_service *svc);
 /* Keeps the first error; returns err. */
 MICRO_PRIVATE micro_err micro__service_stick(micro_service *svc, micro_err err, const char *fmt,
