@@ -3,7 +3,6 @@
 to 15. In a round everything is measured once; ratios are within the round."""
 
 import statistics
-import time
 
 import proc
 from report import ratios
@@ -141,97 +140,3 @@ def loops(b):
                                                  "calls": calls})
     b.report.add("15", "server CPU per call, two loops, to one loop", ratios(got[2], got[1]), 1.08,
                  1.03, "x")
-
-
-def peers(b):
-    """Servers of others by the same load, or by their own where they speak no HTTP."""
-    p = b.programs
-    json_file, _, json_len, _ = requests(b)
-    get = p.file("get.http", b"GET /r.json HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-                             b"Accept: application/json-rpc\r\n\r\n")
-    conf = {name: configure(b, name) for name in ("nginx", "h2o")}
-    to_ours = {}
-
-    def http(server, request, c):
-        return p.load(server, request, "-c", c, "-u", b.short(.1), "-d", b.short(.5))
-
-    def own(server, *argv):
-        return proc.result(proc.subprocess.Popen(
-            p.pinned([*argv[:2], str(server.port), *map(str, argv[2:])] if argv[1] else
-                     [argv[0], str(server.port), *map(str, argv[2:])]) +
-            [str(b.short(.5)), ",".join(map(str, server.pids))],
-            stdin=proc.subprocess.DEVNULL, stdout=proc.subprocess.PIPE,
-            stderr=proc.subprocess.PIPE, text=True))
-
-    table = [  # name, what it is, programs, commands, load
-        ("nginx", "constant reply", ["nginx"], lambda port: [
-            [p.path("nginx"), "-c", conf["nginx"](port), "-e", "/dev/null"]],
-         lambda s: http(s, json_file, 64)),
-        ("h2o", "static file by GET", ["h2o"], lambda port: [[p.path("h2o"), "-c",
-                                                              conf["h2o"](port)]],
-         lambda s: http(s, get, 64)),
-        ("libmicrohttpd", "with cJSON", ["mhd"], lambda port: [[p.path("mhd"), "PORT"]],
-         lambda s: http(s, json_file, 64)),
-        ("civetweb", "with cJSON", ["civet"], lambda port: [[p.path("civet"), "PORT", "100"]],
-         lambda s: http(s, json_file, 64)),
-        ("Go net/http", "with encoding/json", ["gohttp"], lambda port: [[p.path("gohttp"),
-                                                                         "PORT"]],
-         lambda s: http(s, json_file, 64)),
-        ("nng", "req/rep, no encoding", ["nng"],
-         lambda port: [[p.path("nng"), "server", "PORT", "200"]],
-         lambda s: own(s, p.path("nng"), "client", 64, 64)),
-        ("NATS", "server and responder, no encoding", ["nats-server", "nats"],
-         lambda port: [[p.path("nats-server"), "-a", "127.0.0.1", "-p", "PORT"],
-                       [p.path("nats"), "responder", "PORT"]],
-         lambda s: own(s, p.path("nats"), "client", 64)),
-        ("gRPC C++", "one channel", ["grpc_server", "grpc_client"],
-         lambda port: [[p.path("grpc_server"), "PORT"]],
-         lambda s: own(s, p.path("grpc_client"), None, 1, 64)),
-        ("gRPC C++", "a channel a caller", ["grpc_server", "grpc_client"],
-         lambda port: [[p.path("grpc_server"), "PORT"]],
-         lambda s: own(s, p.path("grpc_client"), None, 64, 64)),
-    ]
-    for name, what, needs, commands, load in table:
-        if not all(p.path(program) for program in needs):
-            b.report.remark("%s (%s): absent." % (name, what))
-            continue
-        to_floor, to_ours[name] = [], []
-        for r in range(b.rounds(5)):
-            port = proc.free_port()
-            with p.floor("-b", str(json_len)) as floor, p.ours("--loops=1") as ours, \
-                    p.serve(name.split()[0], *commands(port), port=port) as peer:
-                d, f, o = load(peer), http(floor, json_file, 64), http(ours, json_file, 64)
-                b.report.record("%s, %s" % (name, what), dict(d, round=r))
-                to_floor.append(d["server_us"] / f["server_us"])
-                to_ours[name].append(o["server_us"] / d["server_us"])
-        b.report.add("peer", "%s, %s: server CPU per call, 64 callers, to the floor" % (name, what),
-                     to_floor, unit="x", note="ours to it %.2fx" % statistics.median(to_ours[name]))
-
-
-def configure(b, name):
-    """peers/NAME.conf with a port filled in."""
-    p = b.programs
-
-    def write(port):
-        with open(b.source("peers", name + ".conf"), encoding="utf-8") as f:
-            text = f.read().replace("@PORT@", str(port)).replace("@DIR@", p.dir)
-        return p.file(name + ".conf", text.encode())
-
-    proc.os.makedirs(proc.os.path.join(p.dir, "www"), exist_ok=True)
-    p.file("www/r.json", proc.REPLY.encode())
-    return write
-
-
-# What was measured when the targets were set, on another day: real go-micro of the 1.x era, and
-# mongoose 7.22, server CPU per JSON call at 64 connections to the floor.
-RECORDED = [("go-micro 1.x", 34.0), ("mongoose", 1.65)]
-
-
-def recorded(b, measured):
-    ours = [f for f in b.report.figures if f.row == "1"]
-    for name, ratio in RECORDED:
-        if name in measured or not ours:
-            continue
-        b.report.add("peer", "%s: server CPU per call, to the floor (recorded)" % name, [ratio],
-                     unit="x", note="ours to it %.3fx; not measured in this run" %
-                     (ours[0].value / ratio))

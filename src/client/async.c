@@ -170,17 +170,14 @@ static micro_err async_request(micro__async *a, uint64_t id)
     a->out = micro__pool_buf(k->c->pool);
     if (!a->out || !micro__call_headers(k, id, &header))
         return micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
-    if (k->wire != MICRO__WIRE_BARE)
-        micro__call_wrap(k, k->message, a->out);
-    size_t body = a->out->len;
-    micro__http_request(a->out, k->address, &header,
-                        k->wire == MICRO__WIRE_BARE ? k->message->len : body);
+    micro__call_wrap(k, k->message, a->out);
+    x->body_len = a->out->len;
+    micro__http_request(a->out, k->address, &header, x->body_len);
     if (a->out->failed)
         return micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
-    x->head = a->out->ptr + body;
-    x->head_len = a->out->len - body;
-    x->body = k->wire == MICRO__WIRE_BARE ? k->message->ptr : a->out->ptr;
-    x->body_len = k->wire == MICRO__WIRE_BARE ? k->message->len : body;
+    x->body = a->out->ptr;
+    x->head = a->out->ptr + x->body_len;
+    x->head_len = a->out->len - x->body_len;
     return MICRO_OK;
 }
 
@@ -298,10 +295,7 @@ static micro_err async_encode(micro__async *a, const void *req)
     k->message = micro__pool_buf(k->c->pool);
     if (!k->message)
         return micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
-    micro_err err = micro__codec_encode(k->codec, k->ctx, k->method->req, req, k->message);
-    if (err == MICRO_OK && micro__str_is(micro_s(k->o.content_type), "application/json"))
-        micro__buf_byte(k->message, '\n');
-    return err;
+    return micro__codec_encode(k->codec, k->ctx, k->method->req, req, k->message);
 }
 
 static micro_err async_prepare(micro__async *a, const char *service, const void *req,

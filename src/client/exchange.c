@@ -19,6 +19,8 @@ static void exchange_end(const micro__call *k, micro_buf *out, size_t at)
         micro__jsonrpc_request_end(out, at, 0);
     else if (k->wire == MICRO__WIRE_PROTORPC)
         micro__protorpc_request_end(out, at);
+    else if (micro__codec_envelope(micro_s(k->codec->content_type)) == MICRO__WIRE_JSONRPC)
+        micro__buf_byte(out, '\n'); /* as Go's encoder ends a value */
 }
 
 MICRO_PRIVATE void micro__call_wrap(const micro__call *k, const micro_buf *message, micro_buf *out)
