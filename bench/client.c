@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Load with our own client: the same call again and again, PARALLEL of them under way at any time, by
- * as many threads that block, or started without a thread each (--async). The service to call is its
- * address (--selector=static), or a name. */
+ * as many threads that block, or started without a thread each (--async). The service has one node,
+ * which is in the registry of this process: picked from the cache as any other. */
 #include "messages.h"
 #include "bench.h"
 #include <pthread.h>
 
-static const char *service = "go.micro.srv.bench", *pids = "", *type = "application/json";
+static const char service[] = "go.micro.srv.bench";
+static const char *node = "", *pids = "", *type = "application/json";
 static int parallel = 1, seconds_ms = 1000, warm_up_ms = 0, limit = 0;
 static bool async;
 
 static const micro_flag flags[] = {
-    { .name = "to", .help = "Service to call", .text = &service },
+    { .name = "node", .help = "Address of the server", .text = &node },
     { .name = "type", .help = "Content type", .text = &type },
     { .name = "server_pid", .help = "Whose CPU counts, separated by commas", .text = &pids },
     { .name = "parallel", .help = "Calls under way at any time", .number = &parallel },
@@ -142,6 +143,20 @@ static int client_async(caller *callers)
     return micro_ctx_wait(ctx) != MICRO_OK;
 }
 
+static micro_err client_register(micro_service *svc)
+{
+    micro_ctx *ctx = micro_ctx_new(svc);
+    micro_node one = { .id = micro_s("bench-1"), .address = micro_s(node) };
+    micro_entry entry = { .name = micro_s(service), .version = micro_s("1.0.0"),
+                          .nodes = { &one, 1, 0 } };
+    micro_err err = micro_registry_put(micro_service_registry(svc), ctx, &entry, 3600000);
+
+    if (err != MICRO_OK)
+        fprintf(stderr, "client: %s\n", micro_ctx_strerror(ctx));
+    micro_ctx_free(ctx);
+    return err;
+}
+
 int main(int argc, char **argv)
 {
     static caller callers[CLIENT_PARALLEL];
@@ -152,6 +167,8 @@ int main(int argc, char **argv)
 
     if (err == MICRO_OK && (parallel < 1 || parallel > CLIENT_PARALLEL))
         err = MICRO_EUSAGE;
+    if (err == MICRO_OK)
+        err = client_register(svc);
     for (int i = 0; i < parallel && err == MICRO_OK; i++) {
         callers[i].ctx = async && i ? callers[0].ctx : micro_ctx_new(svc);
         micro_ctx_set_timeout(callers[i].ctx, MICRO_OFF);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The least that one HTTP/1.1 POST a call can cost: finds the end of the head, knows the length of the
  * body beforehand, answers with constant bytes.
- *   floor -p PORT -b BODY [-t THREADS] [-r REPLYFILE [-g PIECES]]
+ *   floor -p PORT -b BODY [-t THREADS] [-r REPLYFILE [-g PIECES]]     BODY 0: looks it up in the head
  *   floor -p PORT -b BODY -e     copies the body and sends it back, whatever its size */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -79,6 +79,18 @@ static void floor_keep(int fd, const char *rest, size_t len)
     conns[fd].len = buf ? len : 0;
 }
 
+/* Where a request ends whose head ends at end. */
+static size_t floor_end(char *from, char *end, const char *scratch)
+{
+    size_t len = body_len;
+
+    if (!len) {
+        char *field = memmem(from, (size_t)(end - from), "Content-Length: ", 16);
+        len = field ? (size_t)atol(field + 16) : 0;
+    }
+    return (size_t)(end - scratch) + 4 + len;
+}
+
 /* One recv, all complete requests answered in one send. */
 static void floor_serve(int fd, char *scratch)
 {
@@ -95,7 +107,7 @@ static void floor_serve(int fd, char *scratch)
     }
     size_t len = have + (size_t)k;
     for (char *end; (end = memmem(scratch + at, len - at, "\r\n\r\n", 4)) != NULL;) {
-        size_t next = (size_t)(end - scratch) + 4 + body_len;
+        size_t next = floor_end(scratch + at, end, scratch);
         if (next > len)
             break;
         at = next;

@@ -80,6 +80,7 @@ static void load_send(int fd, uint64_t since)
 static bool load_head(load_conn *c, size_t k)
 {
     char *p = buf;
+    size_t len = k;
 
     buf[k] = 0;
     if (c->head_len || !strstr(buf, "\r\n\r\n")) {
@@ -88,7 +89,7 @@ static bool load_head(load_conn *c, size_t k)
         if (!c->head || c->head_len + k >= LOAD_HEAD)
             load_die("head of reply");
         memcpy(c->head + c->head_len, buf, k + 1);
-        c->head_len += k;
+        len = c->head_len += k;
         p = c->head;
     }
     char *end = strstr(p, "\r\n\r\n"), *length = strcasestr(p, "content-length:");
@@ -100,7 +101,7 @@ static bool load_head(load_conn *c, size_t k)
     }
     c->want = (size_t)(end - p) + 4 + (size_t)atol(length + 15);
     c->head_len = 0;
-    if (!c->length && expected && !strstr(p, expected)) {
+    if (!c->length && expected && !memmem(p, len, expected, strlen(expected))) {
         fprintf(stderr, "not the expected reply: %.600s\n", p);
         exit(1);
     }

@@ -173,9 +173,8 @@ class Programs:
         return result(self.start_load(server, request, *options, pin=pin))
 
     def start_client(self, server, *flags, pin=True, name="client", env=None):
-        """Our client on a server, by way of its selector."""
-        argv = [self.path(name), "--registry=memory", "--selector=static", "--loops=1",
-                "--to=" + server.address(), "--server_pid=" + ",".join(map(str, server.pids)),
+        """Our client on a server."""
+        argv = [self.path(name), "--registry=memory", "--loops=1", "--node=" + server.address(), "--server_pid=" + ",".join(map(str, server.pids)),
                 *flags]
         return subprocess.Popen(self.pinned(argv, pin), stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

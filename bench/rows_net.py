@@ -21,7 +21,7 @@ def look_up(b):
         what, us = line.split()
         times.setdefault(what, []).append(float(us))
     for what, values in times.items():
-        b.report.record("look-up", {"what": what, "us": values})
+        b.report.record("look-up, " + what, {"us": values})
     trip = statistics.median(times["trip"])
     note = "round trip %.0f us" % trip
     b.report.add("31", "name not known until callable over mDNS, to a multicast round trip",

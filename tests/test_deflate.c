@@ -228,7 +228,7 @@ TEST(deflate_bomb_stops_at_the_limit)
     failing_begin(0);
     CHECK_EQ_INT(micro__zlib_inflate((uint8_t *)packed.ptr, packed.len, 10000, &out),
                  MICRO_ETOOBIG);
-    CHECK(failing.peak < 32768);
+    CHECK(failing.peak < (MICRO_ENABLE_ZLIB ? 131072 : 32768));
     micro__buf_free(&out);
     out.max = 5000; /* the buffer's own limit */
     CHECK_EQ_INT(micro__zlib_inflate((uint8_t *)packed.ptr, packed.len, 10000, &out),
@@ -448,6 +448,7 @@ TEST(deflate_heads)
     CHECK_EQ_INT(wrong, 0);
     CHECK_EQ_INT(accepted, 32); /* 8 windows, 4 levels */
     CHECK_EQ_INT(micro__zlib_inflate(NULL, 0, 10, &out), MICRO_EFORMAT);
+    micro__buf_free(&out);
 }
 
 TEST(deflate_out_of_memory)

@@ -228,7 +228,7 @@ MICRO_PRIVATE size_t micro__format_double(char out[32], double v)
 
     memcpy(&bits, &v, sizeof bits);
     int exponent = (int)(bits >> 52 & 0x7ff);
-    size_t sign = bits >> 63;
+    size_t sign = (size_t)(bits >> 63);
     out[0] = '-';
     if (exponent == 0x7ff)
         return 0;

@@ -16,7 +16,7 @@ enum micro__type_flags {
 };
 
 /* The sub of one more row, behind the last, of a type with that flag: how its JSON is written (not
- * with MICRO_JSON_CANONICAL) and read. As micro__json_write and micro__json_read, for one object. */
+ * with MICRO_JSON_CANONICAL) and read. As micro__json_write and micro__json_read, of one object. */
 typedef struct micro__type_own {
     micro_err (*write)(micro_ctx *ctx, const void *obj, micro_buf *out);
     micro_err (*read)(micro_ctx *ctx, char *text, size_t len, void *obj);

@@ -25,6 +25,8 @@ MICRO_PRIVATE void micro__field_zero(const micro_field *f, void *obj);
 MICRO_PRIVATE void micro__field_fill(const micro_field *f, void *slot);
 /* Whether a member is to be written. A message by value says yes: its writer finds out. */
 MICRO_PRIVATE bool micro__field_set(const micro_field *f, const char *obj);
+/* Whether nothing would be written of a message. */
+MICRO_PRIVATE bool micro__type_nothing(const micro_type *type, const char *obj);
 /* Points slot at the member's first value and tells how many there are. False: the object is not
  * sound (a length without a pointer, more than fit). Oneof and has_ are not looked at. */
 MICRO_PRIVATE bool micro__field_values(const micro_field *f, const char *obj, const char **slot,

@@ -384,14 +384,20 @@ static void json_write_drop(micro_buf *b, const micro_type *type, size_t start, 
 static bool json_write_member(micro__json_out *out, const micro_field *f, const char *obj,
                               size_t first)
 {
+    const micro_type *sub = (const micro_type *)f->sub;
     size_t start = out->buf->len;
+    bool drop =
+        f->kind == MICRO_KIND_message && f->label == MICRO_PLAIN && !(f->flags & MICRO_KEEP_ZERO);
 
+    if (MICRO__RARE(drop && out->depth >= MICRO_MAX_DEPTH) &&
+        micro__type_nothing(sub, obj + f->offset))
+        return true; /* it could not be written to see whether it is empty */
     json_write_name(out, f, start == first);
     size_t value = out->buf->len;
     if (!json_write_value(out, f, obj))
         return false;
-    if (f->kind == MICRO_KIND_message && f->label == MICRO_PLAIN && !(f->flags & MICRO_KEEP_ZERO))
-        json_write_drop(out->buf, (const micro_type *)f->sub, start, value);
+    if (drop)
+        json_write_drop(out->buf, sub, start, value);
     return true;
 }
 

@@ -208,6 +208,9 @@ static MICRO__NOINLINE bool proto_write_sub(proto_out *out, const micro_field *f
         slot = (const char *)micro__pointer_load(slot);
     if (!slot && f->label == MICRO_PLAIN)
         return true;
+    if (MICRO__RARE(!keep && out->depth >= MICRO_MAX_DEPTH) && f->kind == MICRO_KIND_message &&
+        micro__type_nothing((const micro_type *)f->sub, slot))
+        return true; /* it could not be written to see whether it is empty */
     size_t body = proto_write_open(out->buf, f);
     if (slot &&
         !proto_write_message(out, (const micro_type *)f->sub, slot, f->label == MICRO_ENTRIES))

@@ -170,6 +170,25 @@ MICRO_PRIVATE bool micro__field_set(const micro_field *f, const char *obj)
     return f->kind == MICRO_KIND_chars ? *slot != 0 : type_nonzero(slot, f->size);
 }
 
+MICRO_PRIVATE bool micro__type_nothing(const micro_type *type, const char *obj)
+{
+    const void *p = obj;
+
+    if (type->flags & MICRO__TYPE_ANY)
+        return ((const micro_value *)p)->kind == MICRO_VALUE_NULL;
+    if (type->flags & MICRO__TYPE_RAW)
+        return ((const micro_bytes *)p)->len == 0;
+    for (uint32_t i = 0; i < type->nfields; i++) {
+        const micro_field *f = micro__type_field(type, i);
+        bool by_value = f->kind == MICRO_KIND_message && f->label == MICRO_PLAIN;
+        if (f->flags & MICRO_KEEP_ZERO ||
+            (by_value ? !micro__type_nothing((const micro_type *)f->sub, obj + f->offset)
+                      : micro__field_set(f, obj)))
+            return false;
+    }
+    return true;
+}
+
 MICRO_PRIVATE bool micro__field_values(const micro_field *f, const char *obj, const char **slot,
                                        size_t *n)
 {

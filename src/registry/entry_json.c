@@ -3,9 +3,9 @@
  *
  * The JSON of 2018 writes everything, null for what is empty, and has address and port apart, which
  * no table can say of a micro_node: it has a writer of its own here, and is read through tables of
- * structs that have a port. micro_type_entry refers to both. Its rows describe the entry as it is in
- * memory: protobuf goes by them (the tags are those of go-micro's registry messages), and canonical
- * JSON. */
+ * structs that have a port. micro_type_entry refers to both. Its rows describe the entry as it is
+ * in memory: protobuf goes by them (the tags are those of go-micro's registry messages), and
+ * canonical JSON. */
 #include "registry.h"
 
 /* ---- the entry as it is -----------------------------------------------------------------------*/

@@ -29,9 +29,10 @@ typedef struct micro__cache_aside {
 } micro__cache_aside;
 
 typedef struct micro__cache_name {
-    _Atomic uint64_t word;     /* slot 0: nothing to hand out */
-    _Atomic uint64_t check_at; /* when something is due: see micro__cache_due */
-    _Atomic uint64_t mask;     /* the clock is looked at when no bit of it is set in the count */
+    /* aligned by hand, since compilers for 32 bits differ about it */
+    _Alignas(8) _Atomic uint64_t word;     /* slot 0: nothing to hand out */
+    _Alignas(8) _Atomic uint64_t check_at; /* when something is due: see micro__cache_due */
+    _Alignas(8) _Atomic uint64_t mask;     /* no bit of it in the count: look at the clock */
     uint64_t hash;
     size_t len;
     _Atomic(micro__nodeset_slot *) blocks[MICRO__CACHE_BLOCKS];
@@ -39,12 +40,12 @@ typedef struct micro__cache_name {
     /* the rest under the selector's lock */
     micro__nodeset *all; /* every node that the registry knows; NULL: none */
     micro__cache_aside *asides;
-    uint64_t expires; /* UINT64_MAX: never */
-    uint64_t events;  /* seen so far */
-    bool stale;       /* publishing failed and is to be done again */
-    bool queued;      /* for being asked again */
+    uint64_t expires;               /* UINT64_MAX: never */
+    uint64_t events;                /* seen so far */
+    bool stale;                     /* publishing failed and is to be done again */
+    bool queued;                    /* for being asked again */
     struct micro__cache_name *next; /* in that queue */
-    char text[];      /* len bytes and a terminator */
+    char text[];                    /* len bytes and a terminator */
 } micro__cache_name;
 
 typedef struct micro__cache_table { /* open addressing, at most half full, names never leave */
@@ -58,7 +59,7 @@ typedef struct micro__cache_query {
     struct micro__cache_query *next;
     size_t waiting;
     bool running;
-    bool own;       /* ended by the asker's own deadline or cancellation: says nothing to others */
+    bool own; /* ended by the asker's own deadline or cancellation: says nothing to others */
     micro_err err;
     uint64_t until; /* err holds so long */
     uint64_t hash;

@@ -22,9 +22,9 @@ typedef struct micro__filter {
 } micro__filter;
 
 struct micro__nodeset {
+    _Alignas(8) _Atomic int64_t refs;
+    _Alignas(8) _Atomic uint64_t turn;
     micro_nodes nodes;
-    _Atomic int64_t refs;
-    _Atomic uint64_t turn;
     micro_entries entries;     /* what it was made of, a copy; none in a subset */
     micro__nodeset *parent;    /* of a subset: held, owns the nodes; NULL: it owns the subset too */
     micro__nodeset_slot *home; /* emptied when the set is freed; NULL: none */
@@ -32,7 +32,7 @@ struct micro__nodeset {
     uint32_t *index;           /* of a subset: place of each node in the set it was taken from */
     const char *filter[3];     /* of a cached subset: version, label, endpoint */
     micro__nodeset_slot subsets[MICRO__NODESET_SUBSETS];
-    size_t block;              /* bytes of a subset; 0: all is in the arena */
+    size_t block; /* bytes of a subset; 0: all is in the arena */
     micro__arena arena;
 };
 
