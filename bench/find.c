@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* How long a name that is not known yet takes to become callable: find SERVICE [WARM] [service flags].
- * Microseconds from the call until the library has chosen a node. WARM is looked up before, so that
- * what the process opens once, for any name, does not count. */
+/* How long a name that is not known yet takes to become callable: find SERVICE [OTHER] [service flags].
+ * Microseconds from the call until the library has chosen a node. OTHER is looked up before that and
+ * does not count. */
 #include "messages.h"
 #include "bench.h"
 
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
     size_t n = micro_service_args(svc, &args);
     uint64_t ns = 0;
 
-    for (size_t i = n; i-- > 0;) /* WARM first */
+    for (size_t i = n; i-- > 0;) /* OTHER first */
         if ((ns = find_one(svc, args[i])) == 0)
             break;
     if (ns)

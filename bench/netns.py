@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What multicasts is measured in a network namespace of its own; run.py starts this in one.
-    netns.py BUILD CORE find TIMES TRIPS      lines "cold US", "first US", "trip US"
+    netns.py BUILD CORE find TIMES TRIPS      lines "first US", "next US", "trip US"
     netns.py BUILD CORE peer SRV SECS ROUNDS  lines with CPU per call to the floor's"""
 
 import os
@@ -18,7 +18,7 @@ def find(p, times, trips):
     with p.serve("one", [p.path("server"), "--server_name=bench.one", *flags]), \
             p.serve("two", [p.path("server"), "--server_name=bench.two", *flags]):
         for _ in range(times):
-            for what, names in (("cold", ["bench.one", "bench.two"]), ("first", ["bench.one"])):
+            for what, names in (("next", ["bench.one", "bench.two"]), ("first", ["bench.one"])):
                 print(what, p.run([p.path("find"), *names], pin=False).strip())
         for line in p.run([p.path("pong"), "64", str(trips)], pin=False).split():
             print("trip", line)

@@ -5,6 +5,7 @@ import statistics
 
 import proc
 from report import ratios
+from rows_cpu import ASYNC, requests
 
 PIECES = 23
 MIB = 1 << 20
@@ -23,13 +24,12 @@ def look_up(b):
     for what, values in times.items():
         b.report.record("look-up, " + what, {"us": values})
     trip = statistics.median(times["trip"])
-    note = "round trip %.0f us" % trip
     b.report.add("31", "name not known until callable over mDNS, to a multicast round trip",
-                 [v / trip for v in times["cold"]], 33, 3, "x",
-                 note + ", look-up %.0f us" % statistics.median(times["cold"]))
-    b.report.add("31", "the same for the first name that a process looks up",
-                 [v / trip for v in times["first"]], 33, None, "x",
-                 "%.0f us" % statistics.median(times["first"]))
+                 [v / trip for v in times["first"]], 33, 3, "x",
+                 "a process's first look-up, %.0f us to %.0f us" % (
+                     statistics.median(times["first"]), trip))
+    b.report.add("31", "the next name of the same process", [v / trip for v in times["next"]],
+                 unit="x", note="heard of meanwhile, by the same browsing")
 
 
 def nested(b):
@@ -63,21 +63,26 @@ def pieces(b):
     p = b.programs
     reply = p.file("go_reply.http", GO_REPLY)
     got = {}
-    kinds = {"blocking, 1 under way": ["--parallel=1"],
-             "asynchronous, 64 under way": ["--async", "--parallel=64"]}
+    request = requests(b)[0]
+    times = ("--warm_up=%dms" % (b.short(.1) * 1000), "--time=%dms" % (b.short(.4) * 1000))
+    kinds = {"blocking, 1 under way": lambda s: p.client(s, "--parallel=1", *times),
+             "asynchronous, 64 under way": lambda s: p.client(s, *ASYNC, *times),
+             "load, for comparison": lambda s: p.load(s, request, "-u", b.short(.1), "-d",
+                                                      b.short(.4))}
     for r in range(b.rounds(9)):
         with p.floor("-b", "0", "-r", reply) as whole, \
                 p.floor("-b", "0", "-r", reply, "-g", str(PIECES), name="floor-pieces") as cut:
-            for kind, flags in kinds.items():
-                for n, s in ((1, whole), (PIECES, cut)) if r % 2 == 0 else ((PIECES, cut),
-                                                                           (1, whole)):
-                    d = p.client(s, *flags, "--warm_up=%dms" % (b.short(.1) * 1000),
-                                 "--time=%dms" % (b.short(.4) * 1000))
+            sides = [(1, whole), (PIECES, cut)]
+            for n, s in sides if r % 2 == 0 else reversed(sides):
+                for kind, measure in kinds.items():
+                    d = measure(s)
                     got.setdefault((kind, n), []).append(d["client_us"])
                     b.report.record("pieces %d, %s" % (n, kind), dict(d, round=r))
     for kind in kinds:
-        b.report.add("34", "reply in %d segments, client %s: CPU, to one segment" % (PIECES, kind),
-                     ratios(got[kind, PIECES], got[kind, 1]), 1.5, None, "x")
+        b.report.add("34", "reply in %d segments, client CPU, to one segment: %s" % (PIECES, kind),
+                     ratios(got[kind, PIECES], got[kind, 1]), None if "load" in kind else 1.5, None,
+                     "x", "%.1f to %.1f us" % (statistics.median(got[kind, PIECES]),
+                                               statistics.median(got[kind, 1])))
 
 
 def varint(n):

@@ -24,7 +24,8 @@ TEST(meta_leak) { void *volatile p = malloc(7); CHECK(p); p = NULL; }
 TEST(meta_last) { micro_str s = { "a\0b", 3 }; CHECK_EQ_MEM(s.ptr, s.len, "a\0b", 3); }
 """
 
-STAGES = """
+STAGES = """test-programs:
+
 good:
 \t@echo '3 passed, 0 failed'
 bad:

@@ -314,6 +314,10 @@ TEST(proto_merge)
         { "fa03 02 0102 f803 03 fa03 01 04", "{\"r_int32\":[1,2,3,4]}" },
         { "8a01 03 1a0101 8a01 04 1a020203", "{\"p_part\":{\"nums\":[1,2,3]}}" },
         { "fa03 00", "{}" },
+        { "fa03 02 8080", "EFORMAT r_int32: malformed number" },
+        { "fa03 02 0180", "EFORMAT r_int32: malformed number" },
+        { "fa03 0b ffffffffffffffffffff01", "EFORMAT r_int32: malformed number" },
+        { "ea03 07 00000000000000", "EFORMAT r_double: malformed list" },
         { "ba06 02 0102 b806 03", "{\"a_int32\":[1,2,3]}" },
         { "ba06 02 0102 ba06 02 0304", "ETOOBIG a_int32: too many elements" },
         { "b80601 b80602 b80603 b80604", "ETOOBIG a_int32: too many elements" },
@@ -342,7 +346,6 @@ TEST(proto_maps)
         /* the same map in messages that are merged */
         { "9201 08 ca07050a01611002 9201 08 ca07050a01611004",
           "{\"p_self\":{\"m_si\":{\"a\":2}}}" },
-        { "b204 08 ca07050a01611002 b204 08 ca07050a01611004", "{}" },
         { "f204 10 ca07050a01611002ca07050a01611004 f204 00",
           "{\"r_self\":[{\"m_si\":{\"a\":2}},{}]}" },
         { "d203 10 ca07050a01611002ca07050a01611004", "{\"u_self\":{\"m_si\":{\"a\":2}}}" },

@@ -117,6 +117,11 @@ $(addprefix check-,$(SCRIPTS)): check-%: all $(call PROGRAMS,$(BUILD)/asan)
 $(addprefix check-,$(filter-out $(SCRIPTS),cli examples golden twins netns install)):
 	@echo 'there is neither $(@:check-%=tests/%.py) nor $(@:check-%=tests/%/run)'; false
 
+# What the everyday stages need, in one go: they run side by side and must not build the same thing.
+.PHONY: test-programs
+test-programs: all $(BUILD)/asan/unit $(BUILD)/asan/unit-one $(FUZZERS:%=$(BUILD)/asan/%) \
+               $(call PROGRAMS,$(BUILD)/asan)
+
 .PHONY: check-full stages update-count test-deps interop-real bench-build bench demo format-check
 check:
 	tests/run $(EVERYDAY)

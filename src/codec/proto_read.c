@@ -276,6 +276,8 @@ static bool proto_read_repeated(proto_in *in, const micro__proto_token *t, const
         l = micro__list_load(slot);
     if (packed && !proto_read_count(t, micro__proto_wire[f->kind], &n))
         return micro__where_fail(&in->where, MICRO_EFORMAT, "malformed list");
+    if (n == 0)
+        return t->len == 0 || micro__where_fail(&in->where, MICRO_EFORMAT, "malformed number");
     if (n > l.cap - l.len) {
         if (fixed)
             return micro__where_fail(&in->where, MICRO_ETOOBIG, "too many elements");

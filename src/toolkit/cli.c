@@ -152,7 +152,7 @@ static int cli_global(micro__cli *cli, cli_line *line)
 
 MICRO_API int micro_cli_main(int argc, char **argv)
 {
-    static char program[] = "micro";
+    char program[] = "micro";
     char *alone[] = { program, NULL };
     cli_line line = { argc > 0 && argv ? argc : 1, argc > 0 && argv ? argv : alone, 1 };
     micro__cli cli = { .settings = { .log_level = -1 }, .terminal = micro__is_terminal(1) };
