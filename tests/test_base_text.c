@@ -507,10 +507,6 @@ TEST(error_texts)
     CHECK_EQ_TEXT(micro_strerror(599), "error raised by the service");
     CHECK_EQ_TEXT(micro_strerror(1000), "unknown error");
     CHECK_EQ_TEXT(micro_strerror(-1000), "unknown error");
-    CHECK_EQ_TEXT(micro__err_name(MICRO_OK), "OK");
-    CHECK_EQ_TEXT(micro__err_name(MICRO_ETIMEDOUT), "ETIMEDOUT");
-    CHECK_EQ_TEXT(micro__err_name(404), "remote");
-    CHECK_EQ_TEXT(micro__err_name(-1000), "unknown");
     CHECK_EQ_TEXT(micro__status_text(418), "I'm a teapot");
     CHECK_EQ_TEXT(micro__status_text(408), "Request Timeout");
     CHECK_EQ_TEXT(micro__status_text(306), "");
@@ -521,6 +517,5 @@ TEST(error_texts)
     CHECK_EQ_INT(known, 62);               /* as many as net/http has */
     for (int code = -23; code < 0; code++) /* each has texts of its own */
         for (int other = -23; other < code; other++)
-            CHECK(strcmp(micro_strerror(code), micro_strerror(other)) &&
-                  strcmp(micro__err_name(code), micro__err_name(other)));
+            CHECK(strcmp(micro_strerror(code), micro_strerror(other)) != 0);
 }

@@ -287,8 +287,6 @@ MICRO_PRIVATE micro_err micro__opts_read(void *to, size_t size, const void *from
 
 /* HTTP reason phrase as Go has it, "" if unknown. */
 MICRO_PRIVATE const char *micro__status_text(int code);
-/* Name of an error code, "ETIMEDOUT"; for logs. */
-MICRO_PRIVATE const char *micro__err_name(micro_err err);
 
 /* ---- log.c: public functions; micro__log_on says whether a level is wanted ----------------- */
 

@@ -88,11 +88,8 @@ MICRO_PRIVATE const char *micro__status_text(int code)
     return "";
 }
 
-#define ERROR_NAME(name, number, text) [-(number)] = #name,
 #define ERROR_TEXT(name, number, text) [-(number)] = text,
-static const char *const error_names[] = { "OK", MICRO_ERRORS_(ERROR_NAME) };
 static const char *const error_texts[] = { "no error", MICRO_ERRORS_(ERROR_TEXT) };
-#undef ERROR_NAME
 #undef ERROR_TEXT
 
 MICRO_API const char *micro_strerror(micro_err err)
@@ -105,9 +102,3 @@ MICRO_API const char *micro_strerror(micro_err err)
     return err >= 100 && err <= 999 ? "error raised by the service" : "unknown error";
 }
 
-MICRO_PRIVATE const char *micro__err_name(micro_err err)
-{
-    if (err <= 0 && err > -(int)MICRO_COUNTOF(error_names))
-        return error_names[-err];
-    return err >= 100 && err <= 999 ? "remote" : "unknown";
-}

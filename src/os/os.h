@@ -18,7 +18,6 @@ MICRO_PRIVATE uint64_t micro__now_us(void); /* the same clock */
  */
 MICRO_PRIVATE uint64_t micro__now_coarse_ms(void);
 MICRO_PRIVATE int64_t micro__wall_seconds(void); /* since 1970 */
-MICRO_PRIVATE void micro__sleep_ms(int ms);
 MICRO_PRIVATE void micro__sleep_us(int us);
 MICRO_PRIVATE bool micro__random(void *out, size_t len); /* for ids; false: the system has none */
 MICRO_PRIVATE uint64_t micro__random_fast(void); /* for choices; per thread, no system call */
@@ -117,12 +116,8 @@ MICRO_PRIVATE void micro__sock_unlink(const micro__addr *bound);
 /* The next connection, TCP_NODELAY set; peer may be NULL. EAGAIN: none; ENOMEM: out of descriptors
  * or memory; EIO: try the next; ECLOSED: this listener is no more. */
 MICRO_PRIVATE micro_err micro__sock_accept(int listener, int *fd, micro__addr *peer);
-/* Connects and waits until deadline (0: none); a wildcard address is this machine. ECONNECT
- * (refused, unreachable; errno's text in why[128]), ETIMEDOUT. */
-MICRO_PRIVATE micro_err micro__sock_connect(const micro__addr *to, uint64_t deadline, int *fd,
-                                            char why[128]);
-/* The same in halves, for a wait that can be cancelled. begin: EAGAIN = wait until it is writable,
- * then end. Failure closes it. */
+/* Begins to connect; a wildcard address is this machine. MICRO_OK: connected; EAGAIN: wait until it is
+ * writable, then end; ECONNECT: refused, unreachable (why: errno's text). Failure closes it. */
 MICRO_PRIVATE micro_err micro__sock_connect_begin(const micro__addr *to, int *fd, char why[128]);
 MICRO_PRIVATE micro_err micro__sock_connect_end(int *fd, char why[128]);
 /* >= 0 bytes moved (recv: 0 = end of stream); EAGAIN: would block; EIO: connection lost. */
@@ -137,7 +132,6 @@ enum { MICRO__READ = 1, MICRO__WRITE = 2 };
 MICRO_PRIVATE micro_err micro__fd_wait(int fd, int what, uint64_t deadline);
 MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us); /* waits so long at most */
 MICRO_PRIVATE void micro__sock_shutdown(int fd);      /* both ways: wakes whoever waits for it */
-MICRO_PRIVATE void micro__sock_shutdown_send(int fd); /* FIN */
 MICRO_PRIVATE void micro__fd_close(int fd);           /* -1 is fine */
 /* A descriptor that holds a place for the day when none is left. -1: none. */
 MICRO_PRIVATE int micro__fd_reserve(void);

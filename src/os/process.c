@@ -38,15 +38,6 @@ MICRO_PRIVATE int64_t micro__wall_seconds(void)
     return (int64_t)time(NULL);
 }
 
-MICRO_PRIVATE void micro__sleep_ms(int ms)
-{
-    if (ms <= 0)
-        return;
-    struct timespec left = { ms / 1000, ms % 1000 * 1000000L };
-    while (nanosleep(&left, &left) < 0 && errno == EINTR)
-        continue;
-}
-
 MICRO_PRIVATE void micro__sleep_us(int us)
 {
     struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000 };

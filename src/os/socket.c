@@ -254,21 +254,6 @@ MICRO_PRIVATE micro_err micro__sock_connect_end(int *fd, char why[128])
     return error ? socket_connect_failed(fd, error, why) : MICRO_OK;
 }
 
-MICRO_PRIVATE micro_err micro__sock_connect(const micro__addr *to, uint64_t deadline, int *fd,
-                                            char why[128])
-{
-    micro_err err = micro__sock_connect_begin(to, fd, why);
-
-    if (err != MICRO_EAGAIN)
-        return err;
-    if (micro__fd_wait(*fd, MICRO__WRITE, deadline) != MICRO_ETIMEDOUT)
-        return micro__sock_connect_end(fd, why);
-    micro__fd_close(*fd);
-    *fd = -1;
-    snprintf(why, 128, "i/o timeout");
-    return MICRO_ETIMEDOUT;
-}
-
 /* ---- moving bytes --------------------------------------------------------------------------- */
 
 static long socket_moved(ssize_t n)
@@ -330,7 +315,3 @@ MICRO_PRIVATE void micro__sock_shutdown(int fd)
     shutdown(fd, SHUT_RDWR);
 }
 
-MICRO_PRIVATE void micro__sock_shutdown_send(int fd)
-{
-    shutdown(fd, SHUT_WR);
-}

@@ -67,7 +67,7 @@ static micro_err mdns_put(micro_registry *reg, micro_ctx *ctx, const micro_entry
     if (err)
         return micro__ctx_local(ctx, err, "%s", why);
     for (size_t i = 0; i < e->nodes.len && !err; i++) {
-        micro__mdns_local *n;
+        micro__mdns_local *n = NULL;
         err = micro__mdns_local_new(ctx, &st->responder, fit, e, &e->nodes.ptr[i], ttl_ms, &n);
         if (!err) {
             n->next = list;
