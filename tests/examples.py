@@ -358,6 +358,20 @@ def test_cpp():
 BOARD = "go.micro.srv.board"
 
 
+def test_async():
+    names = ["n%d" % i for i in range(200)]
+    with greeter():
+        wanted = "".join("Hello %s\n" % name for name in names)
+        equal(run(example("async"), *names), (0, wanted, ""))
+        equal(run(example("async")), (0, "", ""))
+
+
+def test_async_without_greeter():
+    code, out, err = run(example("async"), "a", "b")
+    equal((code, out), (1, ""))
+    equal(err.count("none available"), 2)
+
+
 def board():
     return call(BOARD, "Board.Read", {})
 

@@ -3,7 +3,8 @@
 # make check-unit check-amalgamated check-clang check-tsan check-valgrind check-musl check-32
 # make lint check-fuzz fuzz-smoke; check-NAME for each tests/NAME.py and tests/NAME/run
 # make interop-real PEERS=DIR    against ready go-micro programs, by hand
-# make bench-build bench demo test-deps update-count format-check
+# make bench-build bench bench-smoke    docs/performance.md
+# make demo test-deps update-count format-check
 
 TEST_OPTIONS := -g -DMICRO_ENABLE_TEST_HOOKS=1 -Isrc -I.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -122,7 +123,7 @@ $(addprefix check-,$(filter-out $(SCRIPTS),cli examples golden twins netns insta
 test-programs: all $(BUILD)/asan/unit $(BUILD)/asan/unit-one $(FUZZERS:%=$(BUILD)/asan/%) \
                $(call PROGRAMS,$(BUILD)/asan)
 
-.PHONY: check-full stages update-count test-deps interop-real bench-build bench demo format-check
+.PHONY: check-full stages update-count test-deps interop-real bench-build bench bench-smoke demo format-check
 check:
 	tests/run $(EVERYDAY)
 check-full:
@@ -140,9 +141,11 @@ interop-real: all $(call PROGRAMS,$(BUILD)/asan)
 	MICRO_BUILD=$(BUILD)/asan tests/interop/run '$(PEERS)'
 
 bench-build:
-	$(MAKE) -C bench build
+	$(MAKE) -C bench build BUILD=$(abspath $(BUILD))
 bench:
-	$(MAKE) -C bench run
+	$(MAKE) -C bench run BUILD=$(abspath $(BUILD))
+bench-smoke:
+	$(MAKE) -C bench smoke BUILD=$(abspath $(BUILD))
 
 demo: all
 	@for f in tools/demo.sh tests/demo.sh; do if [ -x $$f ]; then exec $$f; fi; done; \
