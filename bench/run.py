@@ -38,7 +38,7 @@ class Bench:
         self.peers = os.environ.get("PEERS")
         self.core = args.core if args.core >= 0 else min(os.sched_getaffinity(0))
         self.programs = proc.Programs(args.build, self.core)
-        self.report = report.Report()
+        self.report = report.Report(args.smoke)
 
     def rounds(self, n):
         return 1 if self.smoke else max(1, round(n * self.factor))
@@ -129,6 +129,9 @@ def main():
     if args.smoke:
         print("%d passed, %d failed" % (len(groups) - len(broken), len(broken)))
         return 1 if broken else 0
+    if args.soak:
+        failed = len(b.report.missed()) + len(broken)
+        print("%d passed, %d failed" % (len(b.report.figures) - len(b.report.missed()), failed))
     what = about(time.monotonic() - begin)
     b.report.write(os.path.join(b.programs.build, "soak" if args.soak else "results"), what)
     print("\n" + b.report.text(what))

@@ -3,7 +3,7 @@
 # make check-unit check-amalgamated check-clang check-tsan check-valgrind check-musl check-32
 # make lint check-fuzz fuzz-smoke; check-NAME for each tests/NAME.py and tests/NAME/run
 # make interop-real PEERS=DIR    against ready go-micro programs, by hand
-# make bench-build bench bench-smoke    docs/performance.md
+# make bench-build bench bench-smoke bench-soak    docs/performance.md
 # make demo test-deps update-count format-check
 
 TEST_OPTIONS := -g -DMICRO_ENABLE_TEST_HOOKS=1 -Isrc -I.
@@ -108,7 +108,7 @@ BY_HAND := interop
 EVERYDAY := lint lint-self-test check-unit check-amalgamated $(if $(FUZZERS),check-fuzz) \
             $(addprefix check-,$(filter-out $(LATE_SCRIPTS) $(BY_HAND),$(SCRIPTS)))
 LATE := $(addprefix check-,$(filter $(LATE_SCRIPTS),$(SCRIPTS))) check-clang check-tsan \
-        check-valgrind check-musl check-32 $(if $(FUZZERS),fuzz-smoke)
+        check-valgrind check-musl check-32 $(if $(FUZZERS),fuzz-smoke) bench-smoke bench-soak
 PROGRAMS = $(if $(wildcard micro_cli.c),$(1)/micro) $(EXAMPLES:%=$(1)/examples/%) \
            $(patsubst tests/peer/%.c,$(1)/peer/%,$(wildcard tests/peer/*.c))
 
@@ -123,7 +123,8 @@ $(addprefix check-,$(filter-out $(SCRIPTS),cli examples golden twins netns insta
 test-programs: all $(BUILD)/asan/unit $(BUILD)/asan/unit-one $(FUZZERS:%=$(BUILD)/asan/%) \
                $(call PROGRAMS,$(BUILD)/asan)
 
-.PHONY: check-full stages update-count test-deps interop-real bench-build bench bench-smoke demo format-check
+.PHONY: check-full stages update-count test-deps interop-real bench-build bench bench-smoke \
+        bench-soak demo format-check
 check:
 	tests/run $(EVERYDAY)
 check-full:
@@ -146,6 +147,8 @@ bench:
 	$(MAKE) -C bench run BUILD=$(abspath $(BUILD))
 bench-smoke:
 	$(MAKE) -C bench smoke BUILD=$(abspath $(BUILD))
+bench-soak:
+	$(MAKE) -C bench soak BUILD=$(abspath $(BUILD)) SECONDS=$(or $(SOAK_SECONDS),60)
 
 demo: all
 	@for f in tools/demo.sh tests/demo.sh; do if [ -x $$f ]; then exec $$f; fi; done; \

@@ -171,16 +171,15 @@ MICRO_PRIVATE void micro__conn_gone(micro__conn *c)
     conn_run_unlock(c);
 }
 
-/* While the seat is ours nobody else looks; once it is gone, the new driver may be about to cancel.
- */
-static void conn_run_end(micro__thread *t, micro__conn *c)
+/* While the seat is ours nobody else looks; once it is gone, the driver may be about to cancel. */
+static void conn_run(micro__thread *t, micro__conn *c, micro_ctx *ctx)
 {
     if (t->loop) {
-        c->running = NULL;
+        c->running = ctx;
         return;
     }
     conn_run_lock(c);
-    c->running = NULL;
+    c->running = ctx;
     conn_run_unlock(c);
 }
 
@@ -356,9 +355,9 @@ static void conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
     micro__request req = { t->ctx, head, body, len, c->peer };
     micro__reply r = { &t->out, 200, { "", 0 }, { "", 0 }, { "", 0 }, false };
     body[len] = 0; /* may be the first byte of the next request */
-    c->running = t->ctx;
+    conn_run(t, c, t->ctx);
     p->o.serve(p->o.arg, &req, &r);
-    conn_run_end(t, c);
+    conn_run(t, c, NULL);
     body[len] = behind;
     if (r.close || (head->minor == 0 && !head->keep_alive) ||
         atomic_load_explicit(&p->closing, memory_order_relaxed))

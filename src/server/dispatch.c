@@ -213,7 +213,7 @@ static void dispatch_deadline(dispatch *d)
     uint64_t ns;
 
     if (text.len && micro__parse_u64(text, &ns))
-        d->ctx->deadline = micro__now_ms() + (ns + DISPATCH_NS_PER_MS - 1) / DISPATCH_NS_PER_MS;
+        d->ctx->deadline = micro__now_ms() + ns / DISPATCH_NS_PER_MS + (ns % DISPATCH_NS_PER_MS != 0);
 }
 
 static void dispatch_surroundings(dispatch *d, const micro__route *route, const char *peer)
