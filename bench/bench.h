@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the load programs have in common: clocks, a histogram of latencies, the CPU that they and the
- * servers under load used meanwhile, and one line of JSON at the end. C and C++, Linux only. */
+/* What the load programs have in common: clocks, a histogram of latencies, the CPU that they and
+ * the servers under load used meanwhile, and one line of JSON at the end. C and C++, Linux only. */
 #ifndef BENCH_H
 #define BENCH_H
 

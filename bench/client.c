@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Load with our own client: the same call again and again, PARALLEL of them under way at any time, by
- * as many threads that block, or started without a thread each (--async). The service has one node,
- * which is in the registry of this process: picked from the cache as any other. */
+/* Load with our own client: the same call again and again, PARALLEL of them under way at any time,
+ * by as many threads that block, or started without a thread each (--async). The service has one
+ * node, which is in the registry of this process: picked from the cache as any other. */
 #include "messages.h"
 #include "bench.h"
 #include <pthread.h>
@@ -147,7 +147,8 @@ static micro_err client_register(micro_service *svc)
 {
     micro_ctx *ctx = micro_ctx_new(svc);
     micro_node one = { .id = micro_s("bench-1"), .address = micro_s(node) };
-    micro_entry entry = { .name = micro_s(service), .version = micro_s("1.0.0"),
+    micro_entry entry = { .name = micro_s(service),
+                          .version = micro_s("1.0.0"),
                           .nodes = { &one, 1, 0 } };
     micro_err err = micro_registry_put(micro_service_registry(svc), ctx, &entry, 3600000);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* How long a name that is not known yet takes to become callable: find SERVICE [OTHER] [service flags].
- * Microseconds from the call until the library has chosen a node. OTHER is looked up before that and
+/* How long a name that is not known yet takes to become callable: find SERVICE [OTHER].
+ * Microseconds from the call until the library has chosen a node. OTHER is looked up before, and
  * does not count. */
 #include "messages.h"
 #include "bench.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The least that one HTTP/1.1 POST a call can cost: finds the end of the head, knows the length of the
- * body beforehand, answers with constant bytes.
- *   floor -p PORT -b BODY [-t THREADS] [-r REPLYFILE [-g PIECES]]     BODY 0: looks it up in the head
+/* The least that one HTTP/1.1 POST a call can cost: finds the end of the head, knows the length of
+ * the body beforehand, answers with constant bytes. BODY 0: looks it up in the head.
+ *   floor -p PORT -b BODY [-t THREADS] [-r REPLYFILE [-g PIECES]]
  *   floor -p PORT -b BODY -e     copies the body and sends it back, whatever its size */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,7 +28,10 @@ static size_t body_len = 60;
 static bool echoes;
 static char reply[4096];
 static size_t reply_len;
-static struct { char *buf; size_t len, head; } conns[FLOOR_FDS]; /* of requests that came in part */
+static struct {
+    char *buf;
+    size_t len, head;
+} conns[FLOOR_FDS]; /* of requests that came in part */
 
 static int floor_listen(void)
 {
@@ -165,7 +168,8 @@ static void floor_echo(int fd)
     }
     if (!conns[fd].head || conns[fd].len < conns[fd].head + body_len)
         return;
-    size_t n = (size_t)snprintf(out, 4096, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", body_len);
+    size_t n =
+        (size_t)snprintf(out, 4096, "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", body_len);
     memcpy(out + n, conns[fd].buf + conns[fd].head, body_len);
     conns[fd].len = conns[fd].head = 0;
     floor_send_all(fd, out, n + body_len);
@@ -211,13 +215,26 @@ static void floor_options(int argc, char **argv)
 
     for (int o; (o = getopt(argc, argv, "p:t:b:r:g:e")) > 0;)
         switch (o) {
-        case 'p': port = atoi(optarg); break;
-        case 't': threads = atoi(optarg); break;
-        case 'b': body_len = (size_t)atol(optarg); break;
-        case 'r': file = optarg; break;
-        case 'g': pieces = atoi(optarg); break;
-        case 'e': echoes = true; break;
-        default: exit(2);
+        case 'p':
+            port = atoi(optarg);
+            break;
+        case 't':
+            threads = atoi(optarg);
+            break;
+        case 'b':
+            body_len = (size_t)atol(optarg);
+            break;
+        case 'r':
+            file = optarg;
+            break;
+        case 'g':
+            pieces = atoi(optarg);
+            break;
+        case 'e':
+            echoes = true;
+            break;
+        default:
+            exit(2);
         }
     FILE *f = file ? fopen(file, "rb") : NULL;
     if (f)

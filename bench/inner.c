@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Nanoseconds of parsing, encoding and picking a node, in one process with the libraries that do the
- * same: inner ROUNDS REQUESTFILE. In every round each piece runs a number of times; a line of JSON for
- * each says what it took. The library is compiled in, its inside is reachable. */
+/* Nanoseconds of parsing, encoding and picking a node, in one process with the libraries that do
+ * the same: inner ROUNDS REQUESTFILE. In every round each piece runs a number of times; a line of
+ * JSON for each says what it took. The library is compiled in, its inside is reachable. */
 #include "micro.c"
 
 #include "bench.h"
@@ -26,8 +26,13 @@ size_t inner_http_len, inner_body_len, inner_person_json_len;
 uint8_t inner_small[16], inner_person[256];
 size_t inner_small_len, inner_person_len;
 
-typedef struct { micro_str name; } small;
-typedef struct { micro_str street, city; uint32_t zip; } addr;
+typedef struct {
+    micro_str name;
+} small;
+typedef struct {
+    micro_str street, city;
+    uint32_t zip;
+} addr;
 typedef struct {
     int64_t id;
     micro_str name, email;
@@ -67,7 +72,7 @@ static void inner_fail(const char *what)
     exit(1);
 }
 
-/* ---- HTTP and JSON-RPC -------------------------------------------------------------------------- */
+/* ---- HTTP and JSON-RPC ----------------------------------------------------------------------- */
 
 static uint64_t inner_head_end(void)
 {
@@ -129,7 +134,7 @@ static uint64_t inner_json_person(void)
     return (uint64_t)p.id + p.home.zip;
 }
 
-/* ---- protobuf ----------------------------------------------------------------------------------- */
+/* ---- protobuf -------------------------------------------------------------------------------- */
 
 static uint64_t inner_proto_write(const micro_type *type, const void *obj)
 {
@@ -170,7 +175,7 @@ static uint64_t inner_person_read(void)
     return (uint64_t)p.id + p.home.zip;
 }
 
-/* ---- selector ----------------------------------------------------------------------------------- */
+/* ---- selector -------------------------------------------------------------------------------- */
 
 static uint64_t inner_atomics(void)
 {
@@ -222,7 +227,7 @@ static void inner_register(micro_registry *reg, const char *service, int n)
         inner_fail("register");
 }
 
-/* ---- rounds ------------------------------------------------------------------------------------- */
+/* ---- rounds ---------------------------------------------------------------------------------- */
 
 static void inner_ours(void)
 {
@@ -245,8 +250,11 @@ static void inner_messages(void)
     static int32_t scores[] = { 1, 22, 333, 4444, 5, 66, 777, 8888 };
 
     one_small.name = micro_s("John");
-    one_person = (person){ 1234567, micro_s("John Appleseed"),
-                           micro_s("john.appleseed@example.com"), true, { scores, 8, 0 },
+    one_person = (person){ 1234567,
+                           micro_s("John Appleseed"),
+                           micro_s("john.appleseed@example.com"),
+                           true,
+                           { scores, 8, 0 },
                            { micro_s("1 Infinite Loop"), micro_s("Cupertino"), 95014 } };
     inner_small_len = inner_small_write();
     memcpy(inner_small, out.ptr, inner_small_len);

@@ -12,7 +12,8 @@ void inner_add(const char *name, uint64_t (*work)(void));
 
 void inner_libs(void);
 
-/* What is read: HTTP request, its JSON-RPC body, a nested message as JSON and protobuf, a small one. */
+/* What is read: HTTP request, its JSON-RPC body, a nested message as JSON and as protobuf, a small
+ * one. */
 extern const char *inner_http, *inner_body, *inner_person_json;
 extern size_t inner_http_len, inner_body_len, inner_person_json_len;
 extern uint8_t inner_small[16], inner_person[256];

@@ -6,8 +6,8 @@
  *        [-r RATE]      calls a second in all, the latency from the planned moment (open loop)
  *        [-k CALLS]     after which a connection is closed and made anew
  *        [-i]           one call on each, then all are held until stdin ends
- * Without -r each connection has one request under way at any time (closed loop). -e: must be in the
- * first reply of each connection; the others must be as long. */
+ * Without -r each connection has one request under way at any time (closed loop). -e: must be in
+ * the first reply of each connection; the others must be as long. */
 #include "bench.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,11 +22,11 @@
 enum { LOAD_FDS = 70000, LOAD_HEAD = 8192, LOAD_EVENTS = 256, LOAD_QUEUE = 1 << 20 };
 
 typedef struct load_conn {
-    uint64_t since;    /* when the request was sent, or planned */
-    size_t got, want;  /* of this reply; want 0: its head is not complete */
-    size_t length;     /* of every reply; 0: none has come */
+    uint64_t since;   /* when the request was sent, or planned */
+    size_t got, want; /* of this reply; want 0: its head is not complete */
+    size_t length;    /* of every reply; 0: none has come */
     size_t head_len;
-    char *head;        /* so far, where it comes in pieces */
+    char *head; /* so far, where it comes in pieces */
     int calls;
 } load_conn;
 
@@ -189,6 +189,18 @@ static void load_open(uint64_t end)
     }
 }
 
+/* What was due and has no reply at the end took at least so long. */
+static void load_late(uint64_t now)
+{
+    for (; head < tail; head++)
+        bench_add(now - planned[head % LOAD_QUEUE]);
+    while (rate && nidle)
+        conns[idle[--nidle]].since = 0;
+    for (int fd = 0; rate && fd < LOAD_FDS; fd++)
+        if (conns[fd].since)
+            bench_add(now - conns[fd].since);
+}
+
 static void load_run(double secs)
 {
     uint64_t end = bench_now() + (uint64_t)(secs * 1e9);
@@ -210,7 +222,8 @@ static void load_hold(void)
     }
     printf("{\"calls\": %llu}\n", (unsigned long long)calls);
     fflush(stdout);
-    while (read(0, buf, LOAD_BUF) > 0) { }
+    while (read(0, buf, LOAD_BUF) > 0) {
+    }
 }
 
 static void load_request(const char *file)
@@ -237,19 +250,44 @@ static void load_options(int argc, char **argv)
 
     for (int o; (o = getopt(argc, argv, "p:f:c:d:n:s:e:u:w:r:k:i")) > 0;)
         switch (o) {
-        case 'p': port = atoi(optarg); break;
-        case 'f': file = optarg; break;
-        case 'c': nconns = atoi(optarg); break;
-        case 'd': seconds = atof(optarg); break;
-        case 'n': limit = strtoull(optarg, NULL, 10); break;
-        case 's': bench_servers(optarg); break;
-        case 'e': expected = optarg; break;
-        case 'u': warm_up = atof(optarg); break;
-        case 'w': window = atoi(optarg); break;
-        case 'r': rate = atoi(optarg); break;
-        case 'k': calls_each = atoi(optarg); break;
-        case 'i': idle_mode = true; break;
-        default: exit(2);
+        case 'p':
+            port = atoi(optarg);
+            break;
+        case 'f':
+            file = optarg;
+            break;
+        case 'c':
+            nconns = atoi(optarg);
+            break;
+        case 'd':
+            seconds = atof(optarg);
+            break;
+        case 'n':
+            limit = strtoull(optarg, NULL, 10);
+            break;
+        case 's':
+            bench_servers(optarg);
+            break;
+        case 'e':
+            expected = optarg;
+            break;
+        case 'u':
+            warm_up = atof(optarg);
+            break;
+        case 'w':
+            window = atoi(optarg);
+            break;
+        case 'r':
+            rate = atoi(optarg);
+            break;
+        case 'k':
+            calls_each = atoi(optarg);
+            break;
+        case 'i':
+            idle_mode = true;
+            break;
+        default:
+            exit(2);
         }
     if (!file || !port) {
         fprintf(stderr, "usage: load -p PORT -f REQUESTFILE ...\n");
@@ -279,6 +317,7 @@ int main(int argc, char **argv)
     }
     load_run(seconds);
     bench_end();
-    bench_print(calls, errors + (tail - head));
+    load_late(bench_now());
+    bench_print(calls, errors);
     return 0;
 }

@@ -5,12 +5,25 @@
 
 #include "micro.h"
 
-typedef struct { micro_str name; } hello_req;
-typedef struct { micro_str msg; } hello_rsp;
-typedef struct { int32_t ms; } sleep_req;
-typedef struct { int32_t us; } spin_req;
-typedef struct { micro_str service; int32_t depth; } nested_req;
-typedef struct { micro_bytes bytes; } echo_msg;
+typedef struct {
+    micro_str name;
+} hello_req;
+typedef struct {
+    micro_str msg;
+} hello_rsp;
+typedef struct {
+    int32_t ms;
+} sleep_req;
+typedef struct {
+    int32_t us;
+} spin_req;
+typedef struct {
+    micro_str service;
+    int32_t depth;
+} nested_req;
+typedef struct {
+    micro_bytes bytes;
+} echo_msg;
 
 MICRO_TYPE(hello_req, "Request", MICRO_FIELD(string, hello_req, name, 1));
 MICRO_TYPE(hello_rsp, "Response", MICRO_FIELD(string, hello_rsp, msg, 1));

@@ -174,8 +174,8 @@ class Programs:
 
     def start_client(self, server, *flags, pin=True, name="client", env=None):
         """Our client on a server."""
-        argv = [self.path(name), "--registry=memory", "--loops=1", "--node=" + server.address(), "--server_pid=" + ",".join(map(str, server.pids)),
-                *flags]
+        argv = [self.path(name), "--registry=memory", "--loops=1", "--node=" + server.address(),
+                "--server_pid=" + ",".join(map(str, server.pids)), *flags]
         return subprocess.Popen(self.pinned(argv, pin), stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 env=dict(os.environ, **(env or {})))

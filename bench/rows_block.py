@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Handlers that block while others are called, chains of calls into the service itself, and the long
-run at full load."""
+"""Handlers that block while others are called, chains of calls into the service itself, and the
+long run at full load."""
 
 import socket
 import statistics
@@ -18,7 +18,7 @@ def sleeping(b, method):
     p = b.programs
     hello = requests(b)[0]
     sleep = p.file("sleep.http", proc.json_rpc(method, {"ms": SLEEP_MS}))
-    warm, secs = b.short(1), b.short(3)
+    warm, secs = (.4, .4) if b.smoke else (1, 3)
     fast_options = ("-c", FAST, "-r", RATE, "-u", warm, "-d", secs)
     sleep_options = ("-c", SLEEPERS, "-u", warm, "-d", secs, "-e", '"error":null')
     longest, p99, cost = [], [], []
@@ -84,8 +84,8 @@ def ask(port, request, answers):
 
 
 def at_cap(b):
-    """Chains that need more threads than there may be: none can go on, all must end at the deadline,
-    one line must say why, and the service must go on."""
+    """Chains that need more threads than there may be: none can go on, all must end at the
+    deadline, one line must say why, and the service must go on."""
     p = b.programs
     cap, callers, port = 8, 4, proc.free_port()
     request = proc.json_rpc("Bench.Nested", {"service": "127.0.0.1:%d" % port, "depth": 5})

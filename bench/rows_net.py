@@ -108,6 +108,6 @@ def large(b):
             grown.append(proc.memory(ours.pids[0]) - before)
             values.append(o["server_us"] / f["server_us"])
             b.report.record("large", dict(o, round=r, floor_us=f["server_us"], grown=grown[-1]))
-    b.report.add("35", "1 MiB echoed, 4 connections: server CPU, to the floor with a memcpy", values,
-                 1.2, None, "x")
+    b.report.add("35", "1 MiB echoed, 4 connections: server CPU, to the floor with a memcpy",
+                 values, 1.2, None, "x")
     b.report.add("35", "memory more after it than before", grown, unit=" B")

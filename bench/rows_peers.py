@@ -107,7 +107,7 @@ def run(b):
 
 
 def go_micro(b):
-    """Real go-micro servers, PEERS=DIR as in docs/interop.md; in a namespace, for they multicast."""
+    """Real go-micro servers, PEERS=DIR as in docs/interop.md; in a namespace: they multicast."""
     folders = sorted(f for f in os.listdir(b.peers) if os.access(
         os.path.join(b.peers, f, "srv"), os.X_OK)) if b.peers else []
     for version in folders:

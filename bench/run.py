@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Measures micro.c beside the floor and beside peers; prints a table and writes it, the raw rounds
-beside it, and docs/performance.md. Ends with 1 when a target that must be met is missed, with 2 when
-something does not work.
+beside it, and docs/performance.md. Ends with 1 when a target that must be met is missed, with 2
+when something does not work.
 
   run.py --build DIR [--only GROUP,...] [--rounds FACTOR]
   run.py --build DIR --smoke           every row once and briefly, nothing judged by time
@@ -94,10 +94,9 @@ def run_groups(b, groups):
 def about(seconds):
     with open("/proc/cpuinfo", encoding="utf-8") as f:
         model = [line.split(":")[1].strip() for line in f if line.startswith("model name")]
-    steal = open("/proc/stat", encoding="utf-8").readline().split()[8]
-    return "%s, %d processors, Linux %s, %s; %d s, load average %.1f at the end, steal %s ticks." % (
-        model[0] if model else os.uname().machine, os.cpu_count(), os.uname().release,
-        time.strftime("%Y-%m-%d"), seconds, os.getloadavg()[0], steal)
+    return "%s, %d processors, Linux %s, %s; %d s, load average %.1f at the end." % (
+        model[0] if model else os.uname().machine, os.cpu_count(),
+        os.uname().release.split("-")[0], time.strftime("%Y-%m-%d"), seconds, os.getloadavg()[0])
 
 
 def options():

@@ -50,7 +50,8 @@ static micro_err spin(micro_ctx *ctx, const spin_req *req, micro_empty *rsp)
 
     (void)ctx;
     (void)rsp;
-    while (thread_us() < until) { }
+    while (thread_us() < until) {
+    }
     return MICRO_OK;
 }
 

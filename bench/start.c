@@ -53,8 +53,8 @@ int main(int argc, char **argv)
         if (pid == 0)
             start_server(argv + 5);
         int fd = start_connect(atoi(argv[1]), begin + 5000000000u);
-        bool ok = fd >= 0 && write(fd, request, len) == (ssize_t)len &&
-                  read(fd, reply, sizeof reply) > 0;
+        bool ok =
+            fd >= 0 && write(fd, request, len) == (ssize_t)len && read(fd, reply, sizeof reply) > 0;
         if (ok)
             printf("%.3f\n", (double)(bench_now() - begin) / 1e6);
         kill(pid, SIGKILL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Converts messages of codec_rich.h for codec_peer.py. A request on stdin is a line, FROM TO LENGTH,
- * and so many bytes; the reply a line, ERROR LENGTH, and so many bytes (the message, or what is wrong
- * with it). Forms: p protobuf, j JSON, c canonical JSON, y pretty JSON. */
+/* Converts messages of codec_rich.h for codec_peer.py. A request on stdin is a line, FROM TO
+ * LENGTH, and so many bytes; the reply a line, ERROR LENGTH, and so many bytes: the message, or
+ * what is wrong with it. Forms: p protobuf, j JSON, c canonical JSON, y pretty JSON. */
 #include "codec/codec.h"
 
 #include <stdlib.h>

@@ -324,7 +324,8 @@ def test_custom_registry_shared():
                 Service("custom-registry", "--server_name=other", cwd=folder):
             until("all three are in the file", registered(path, 3))
             for _ in range(4):
-                equal(run(example("custom-registry"), "hello", cwd=folder)[0], 0)
+                equal(run(example("custom-registry"), "hello", cwd=folder),
+                      (0, "hello, found in a file\n", ""))
         equal(file_lines(path), [])
 
 

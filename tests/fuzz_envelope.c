@@ -43,12 +43,14 @@ static void fuzz_json(char *in, size_t size, bool reply)
                           : micro__jsonrpc_read_request(&fuzz_ctx, in, size, &e);
 
     fuzz_pieces(err, &e, in, size);
-    if (err == MICRO_OK && !reply && !e.problem && micro__json_skip(e.id.ptr, e.id.ptr + e.id.len)) {
+    if (err == MICRO_OK && !reply && !e.problem &&
+        micro__json_skip(e.id.ptr, e.id.ptr + e.id.len)) {
         micro_buf out = { NULL, 0, 0, 0, false, false, 0 };
         micro__jsonrpc_error(&out, e.id, e.method); /* the reply carries the id as it was */
         micro__envelope back;
         fuzz_require(micro__jsonrpc_read_reply(&fuzz_ctx, out.ptr, out.len, &back) == MICRO_OK);
-        fuzz_require(micro_str_eq(back.id, e.id) && back.failed && micro_str_eq(back.error, e.method));
+        fuzz_require(micro_str_eq(back.id, e.id) && back.failed &&
+                     micro_str_eq(back.error, e.method));
         micro__buf_free(&out);
     }
     (void)probe;

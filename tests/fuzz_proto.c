@@ -19,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_require(once.len == twice.len && memcmp(once.ptr, twice.ptr, once.len) == 0);
         /* The canonical form has a way to write everything that protobuf holds. */
         micro_err err = micro_json_write(&fuzz_ctx, &rich_type, &r, MICRO_JSON_CANONICAL, &json);
-        fuzz_require(err == MICRO_OK || err == MICRO_ETOOBIG); /* a list is a level of its own there */
+        fuzz_require(err == MICRO_OK ||
+                     err == MICRO_ETOOBIG); /* a list is a level of its own there */
         if (err == MICRO_OK)
             fuzz_require(micro_json_read(&fuzz_ctx, &rich_type, json, 0, &r) == MICRO_OK);
     }

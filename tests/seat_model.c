@@ -38,7 +38,7 @@ enum {
     MODEL_CALLS_IT, /* the same as a client call does it: a brief wait in the seat first */
     MODEL_HABITUAL, /* the same, on a route that is known to block */
     MODEL_POSTS,    /* gives its loop a task */
-    MODEL_POSTS_NEEDS
+    MODEL_AWAITS    /* the same, and ends when that has run */
 };
 
 typedef struct model_scenario {
@@ -51,38 +51,55 @@ typedef struct model_scenario {
     bool monitor_off; /* never looks */
     bool from_start;  /* the start is part of it; else it begins when all that has been started */
     bool stop;        /* peers close after their last call, the engine is stopped at any time */
-    bool posts;       /* a foreign thread posts a task to each loop */
+    bool posts;       /* a foreign thread posts a task */
     bool sticks;      /* too few threads: it must get stuck, and say so */
     bool accepts;     /* connections come in on loop 0 while all runs; else they are there */
     bool writable;    /* a new connection is reported as writable */
+    bool fine;        /* steps after what is visible to others too: what comes with it is no longer one with it */
 } model_scenario;
 
+#define MODEL_ALL(kind) { { kind, kind }, { kind, kind }, { kind, kind } }
 static const model_scenario model_scenarios[] = {
-    { .name = "start", .loops = 1, .threads = 1, .from_start = true },
-    { .name = "start2", .loops = 2, .threads = 2, .from_start = true },
-    { .name = "start3", .loops = 2, .threads = 3, .from_start = true, .create_fails = 1, .fails_early = true },
-    { .name = "one-thread", .loops = 1, .threads = 1, .conns = 2, .calls = 2 },
-    { .name = "one-thread-needs", .loops = 1, .threads = 1, .conns = 2, .calls = 1, .sticks = true, .handlers = { { MODEL_NEEDS } } },
-    { .name = "two", .loops = 1, .threads = 2, .conns = 2, .calls = 1 },
-    { .name = "two-either", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .handlers = { { MODEL_EITHER }, { MODEL_EITHER } } },
-    { .name = "two-idle", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .idle_exit = true },
-    { .name = "two-needs", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .handlers = { { MODEL_NEEDS } } },
-    { .name = "two-declared", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .handlers = { { MODEL_DECLARED } } },
-    { .name = "two-declared-off", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .monitor_off = true, .handlers = { { MODEL_DECLARED } } },
-    { .name = "two-call", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .monitor_off = true, .handlers = { { MODEL_CALLS_IT } } },
-    { .name = "two-habit", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .monitor_off = true, .handlers = { { MODEL_HABITUAL } } },
-    { .name = "two-fail", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .create_fails = 1, .handlers = { { MODEL_NEEDS } } },
-    { .name = "two-fail-declared", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .create_fails = 1, .handlers = { { MODEL_DECLARED } } },
-    { .name = "two-posts", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .posts = true, .handlers = { { MODEL_POSTS } } },
-    { .name = "two-stop", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .stop = true },
-    { .name = "two-two", .loops = 1, .threads = 2, .conns = 2, .calls = 2 },
-    { .name = "three", .loops = 1, .threads = 3, .conns = 2, .calls = 1 },
-    { .name = "three-either", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .handlers = { { MODEL_EITHER }, { MODEL_EITHER } } },
-    { .name = "three-needs", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .handlers = { { MODEL_NEEDS } } },
-    { .name = "three-needs-fail", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .create_fails = 1, .handlers = { { MODEL_NEEDS } } },
-    { .name = "loops2", .loops = 2, .threads = 2, .conns = 2, .calls = 1 },
-    { .name = "loops3", .loops = 2, .threads = 3, .conns = 2, .calls = 1 },
-    { .name = "loops3-needs", .loops = 2, .threads = 3, .conns = 2, .calls = 1, .handlers = { { MODEL_NEEDS } } },
+    { "start", .loops = 2, .threads = 2, .from_start = true },
+    { "start-fails", .loops = 2, .threads = 3, .from_start = true, .create_fails = 1, .fails_early = true },
+    { "start-serve", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .from_start = true, .accepts = true },
+    { "alone", .loops = 1, .threads = 1, .conns = 2, .calls = 2 },
+    { "alone-sticks", .loops = 1, .threads = 1, .conns = 2, .calls = 1, .sticks = true, .handlers = { { MODEL_NEEDS } } },
+    { "plain", .loops = 1, .threads = 2, .conns = 2, .calls = 1 },
+    { "plain-fine", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .fine = true },
+    { "plain-writable", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .writable = true },
+    { "either", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .handlers = MODEL_ALL(MODEL_EITHER) },
+    { "needs", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .handlers = { { MODEL_NEEDS } } },
+    { "needs-fails", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .create_fails = 1, .handlers = { { MODEL_NEEDS } } },
+    { "needs-idle", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .idle_exit = true, .handlers = { { MODEL_NEEDS } } },
+    { "declared", .loops = 1, .threads = 2, .conns = 2, .calls = 2, .monitor_off = true, .handlers = MODEL_ALL(MODEL_EITHER) },
+    { "declared-needs", .loops = 1, .threads = 2, .conns = 2, .calls = 2, .monitor_off = true, .handlers = { { MODEL_DECLARED } } },
+    { "declared-fails", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .create_fails = 1, .handlers = { { MODEL_DECLARED } } },
+    { "call", .loops = 1, .threads = 2, .conns = 2, .calls = 2, .monitor_off = true, .handlers = { { MODEL_CALLS_IT, MODEL_CALLS_IT } } },
+    { "habit", .loops = 1, .threads = 2, .conns = 2, .calls = 2, .monitor_off = true, .handlers = { { MODEL_HABITUAL, MODEL_HABITUAL } } },
+    { "posts", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .handlers = { { MODEL_POSTS } } },
+    { "posts-foreign", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .posts = true },
+    { "posts-await", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .handlers = { { MODEL_AWAITS } } },
+    { "stop", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .stop = true },
+    { "stop-start", .loops = 1, .threads = 2, .stop = true, .from_start = true },
+    { "stop-idle", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .stop = true, .idle_exit = true },
+    { "stop-fails", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .stop = true, .create_fails = 1 },
+    { "loops", .loops = 2, .threads = 2, .conns = 2, .calls = 1 },
+    { "loops-accept", .loops = 2, .threads = 2, .conns = 2, .calls = 1, .accepts = true },
+    { "loops-needs", .loops = 2, .threads = 3, .conns = 2, .calls = 1, .handlers = { { MODEL_NEEDS } } },
+    { "loops-declared", .loops = 2, .threads = 3, .conns = 2, .calls = 1, .monitor_off = true, .handlers = MODEL_ALL(MODEL_EITHER) },
+    { "three", .loops = 1, .threads = 3, .conns = 2, .calls = 1 },
+    { "three-needs", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .handlers = { { MODEL_NEEDS } } },
+    { "three-needs-fails", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .create_fails = 1, .handlers = { { MODEL_NEEDS } } },
+    { "three-declared", .loops = 1, .threads = 3, .conns = 2, .calls = 2, .monitor_off = true, .handlers = MODEL_ALL(MODEL_EITHER) },
+    { "three-conns", .loops = 1, .threads = 3, .conns = 3, .calls = 1, .monitor_off = true, .handlers = MODEL_ALL(MODEL_EITHER) },
+    { "three-idle", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .idle_exit = true },
+    { "three-either", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .handlers = MODEL_ALL(MODEL_EITHER) },
+    { "plain-more", .loops = 1, .threads = 2, .conns = 2, .calls = 2 },
+    { "loops-three", .loops = 2, .threads = 3, .conns = 2, .calls = 1 },
+    { "loops-stop", .loops = 2, .threads = 3, .conns = 2, .calls = 1, .stop = true },
+    { "stop-more", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .stop = true },
+    { "posts-both", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .posts = true, .handlers = { { MODEL_POSTS } } },
 };
 
 static const model_scenario *model_s;
@@ -204,6 +221,12 @@ static void model_changes(const void *at, uint64_t old, uint64_t new, bool swap)
         model_item_pushed(at, (const void *)(uintptr_t)new);
 }
 
+static void model_changed(const char *where)
+{
+    if (model_s->fine)
+        model_step(MODEL_BEGIN, where, NULL, 0);
+}
+
 static void model_drain(int actor)
 {
     model_late *s = &model_w.late[actor];
@@ -273,6 +296,7 @@ static bool model_stores(const char *where, void *at, uint64_t old, uint64_t val
         MODEL_TYPE(p) value_ = (v); \
         if (model_stores(__func__, (void *)(p), MODEL_WORD(*(p)), MODEL_WORD(value_), sizeof value_, order)) \
             *(p) = value_; \
+        model_changed(__func__); \
     })
 #define atomic_store(p, v) atomic_store_explicit(p, v, memory_order_seq_cst)
 #define atomic_exchange_explicit(p, v, order) \
@@ -281,6 +305,7 @@ static bool model_stores(const char *where, void *at, uint64_t old, uint64_t val
         MODEL_TYPE(p) old_ = *(p); \
         *(p) = (v); \
         model_changes((const void *)(p), MODEL_WORD(old_), MODEL_WORD(*(p)), true); \
+        model_changed(__func__); \
         old_; \
     })
 #define atomic_exchange(p, v) atomic_exchange_explicit(p, v, memory_order_seq_cst)
@@ -295,6 +320,7 @@ static bool model_stores(const char *where, void *at, uint64_t old, uint64_t val
         } else { \
             *(want) = old_; \
         } \
+        model_changed(__func__); \
         same_; \
     })
 #define atomic_compare_exchange_weak_explicit atomic_compare_exchange_strong_explicit
@@ -517,6 +543,11 @@ int micro__poller_wait(micro__poller *p, micro__event *out, int max, int timeout
         out[n++] = (micro__event){ &m->c, m->events };
         m->events = 0;
     }
+    for (int i = 0; !p->fd && i < model_s->conns; i++)
+        if (model_w.conn[i].arrived && !model_w.conn[i].c.fd) {
+            out[n++] = (micro__event){ &model_port, MICRO__IN };
+            break;
+        }
     return n;
 }
 
@@ -545,7 +576,28 @@ static void model_must_drive(const micro__loop *l)
     MODEL_MUST(model_w.driver[model_loop_index(l)] == model_current + 1, "the work of a driver without the seat");
 }
 
-void micro__conn_accept(micro__loop *l, micro__port *p) { (void)l, (void)p; }
+static void model_open(model_conn *m)
+{
+    m->c.loop->nconns++;
+    m->c.fd = 1; /* accepted */
+}
+
+void micro__conn_accept(micro__loop *l, micro__port *p)
+{
+    (void)p;
+    model_must_drive(l);
+    for (int i = 0; i < model_s->conns; i++) {
+        model_conn *m = &model_w.conn[i];
+        if (!m->arrived || m->c.fd)
+            continue;
+        model_open(m);
+        if (m->c.loop == l)
+            micro__conn_join(l, &m->c);
+        else
+            micro__loop_push(m->c.loop, &m->c.link);
+    }
+}
+
 void micro__conn_gone(micro__conn *c) { (void)c; }
 
 void micro__conn_join(micro__loop *l, micro__conn *c)
@@ -609,14 +661,16 @@ static void model_handle(int kind)
 {
     bool declare = kind == MODEL_DECLARED || (kind == MODEL_EITHER && model_step(MODEL_CHOOSE, __func__, NULL, 2));
 
-    if (kind == MODEL_POSTS || kind == MODEL_POSTS_NEEDS)
+    if (kind == MODEL_POSTS || kind == MODEL_AWAITS)
         model_post();
     if (declare)
         micro_block_begin();
     if (kind == MODEL_CALLS_IT)
         micro__seat_wait(0, MICRO__READ, 0);
-    else if (kind == MODEL_NEEDS || kind == MODEL_DECLARED || kind == MODEL_HABITUAL || kind == MODEL_POSTS_NEEDS)
+    else if (kind == MODEL_NEEDS || kind == MODEL_DECLARED || kind == MODEL_HABITUAL)
         model_step(MODEL_NEED, __func__, NULL, 0);
+    else if (kind == MODEL_AWAITS)
+        model_step(MODEL_NEED, __func__, NULL, 1);
     if (declare)
         micro_block_end();
 }
@@ -682,8 +736,7 @@ static void *model_main(void *arg)
 
 static void *model_poster(void *arg)
 {
-    for (int i = 0; i < model_s->loops; i++)
-        model_post();
+    model_post();
     return arg;
 }
 
@@ -699,6 +752,7 @@ static bool model_poll_returns(const micro__poller *p, int64_t timeout)
     for (int i = 0; i < MODEL_CONNS; i++) {
         const model_conn *m = &model_w.conn[i];
         any |= m->added && !m->closed && m->events && model_loop_index(m->c.loop) == p->fd;
+        any |= m->arrived && !m->c.fd && !p->fd;
     }
     return any;
 }
@@ -710,7 +764,10 @@ static int model_clients(int choice)
 
     for (int i = 0; i < model_s->conns; i++) {
         model_conn *m = &model_w.conn[i];
-        if (m->sent < model_s->calls) {
+        if (!m->arrived) {
+            if (n++ == choice)
+                m->arrived = true;
+        } else if (m->sent < model_s->calls) {
             if (n++ == choice) {
                 m->sent++;
                 m->data++;
@@ -761,7 +818,7 @@ static int model_choices(int actor)
     case MODEL_POLL:
         return model_poll_returns(a->op.at, (int64_t)a->op.arg);
     case MODEL_NEED:
-        return model_w.conn[1].answered > 0;
+        return a->op.arg ? model_w.tasks_run == model_w.posted : model_w.conn[1].answered > 0;
     case MODEL_CHOOSE:
         return (int)a->op.arg;
     default:
@@ -932,9 +989,11 @@ static void model_set_up(void)
         c->kind = MICRO__SRC_CONN;
         c->link.kind = MICRO__ITEM_CONN;
         c->port = &model_port;
-        c->fd = i;
         c->loop = &model_e->loops[i % model_s->loops];
-        c->loop->nconns++;
+        if (model_s->accepts)
+            continue;
+        model_w.conn[i].arrived = true;
+        model_open(&model_w.conn[i]);
         micro__loop_push(c->loop, &c->link);
     }
     model_track_all();

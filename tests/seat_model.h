@@ -5,7 +5,6 @@
 #ifndef SEAT_MODEL_H
 #define SEAT_MODEL_H
 
-#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,8 +12,7 @@
 enum {
     MODEL_THREADS = 8, /* actors below are coroutines, the others belong to the environment */
     MODEL_ACTORS = 10,
-    MODEL_BLOCK = 64, /* bytes that are compared, hashed and restored together */
-    MODEL_STACK = 16384
+    MODEL_BLOCK = 64 /* bytes that are compared, hashed and restored together */
 };
 
 /* What a coroutine is about to do. */
@@ -37,7 +35,6 @@ typedef struct model_actor {
     const void *cond;   /* waits for this */
     bool signalled;
     char *low;          /* the stack in use begins here */
-    jmp_buf resume;
 } model_actor;
 
 typedef struct model_world {

@@ -10,6 +10,7 @@
  * something that never changes. */
 #include "seat_model.h"
 
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,8 @@
 #include <unistd.h>
 
 #define MODEL_AREAS 32
-#define MODEL_CLEAR 4096 /* bytes below a stack in use that a step may have touched */
+#define MODEL_STACK 16384
+#define MODEL_CLEAR 2048 /* bytes below a stack in use that a step may have touched */
 #define MODEL_DONE UINT32_MAX
 
 typedef struct model_undo {
@@ -73,7 +75,11 @@ static struct {
 } model;
 
 _Alignas(MODEL_BLOCK) model_actor model_actors[MODEL_ACTORS];
-_Alignas(MODEL_BLOCK) static char model_stacks[MODEL_THREADS][MODEL_STACK];
+_Alignas(MODEL_BLOCK) static struct model_own { /* what only the coroutine itself changes */
+    char stack[MODEL_STACK];
+    jmp_buf resume;
+    char fill[MODEL_BLOCK - sizeof(jmp_buf) % MODEL_BLOCK];
+} model_own[MODEL_THREADS];
 int model_current = -1;
 
 static void *model_grow(void *old, size_t count, size_t size)
@@ -102,10 +108,10 @@ static __attribute__((noinline)) char *model_low(void)
     return __builtin_frame_address(0); /* below everything that the caller uses */
 }
 
-static __attribute__((noinline)) void model_switch(model_actor *a)
+static __attribute__((noinline)) void model_switch(int actor)
 {
-    a->low = model_low();
-    if (!_setjmp(a->resume))
+    model_actors[actor].low = model_low();
+    if (!_setjmp(model_own[actor].resume))
         _longjmp(model.scheduler, 1);
 }
 
@@ -118,8 +124,8 @@ int model_step(int kind, const char *where, const void *at, uint64_t arg)
     a->op.where = where;
     a->op.at = at;
     a->op.arg = arg;
-    model_switch(a);
-    return a->choice;
+    model_switch(model_current);
+    return model_actors[model_current].choice;
 }
 
 void model_fail(const char *problem)
@@ -147,7 +153,7 @@ static void model_body(void)
     model_actor *a = &model_actors[model_current];
 
     for (;;) {
-        model_switch(a);
+        model_switch((int)(a - model_actors));
         a->fn(a->arg);
         a->state = MODEL_ENDED;
         a->fn = NULL;
@@ -161,26 +167,24 @@ static void model_boot(void)
     for (int i = 0; i < MODEL_THREADS; i++) {
         static ucontext_t context;
         getcontext(&context);
-        context.uc_stack.ss_sp = model_stacks[i];
+        context.uc_stack.ss_sp = model_own[i].stack;
         context.uc_stack.ss_size = MODEL_STACK;
         context.uc_link = NULL;
         makecontext(&context, model_body, 0);
         model_current = i;
         if (!_setjmp(model.scheduler))
             setcontext(&context);
-        memset(model_stacks[i], 0, (size_t)(model_actors[i].low - model_stacks[i]));
+        memset(model_own[i].stack, 0, (size_t)(model_actors[i].low - model_own[i].stack));
     }
     model_current = -1;
 }
 
 static void model_resume(int actor)
 {
-    model_actor *a = &model_actors[actor];
-
     model_current = actor;
-    *model.world->self = a->self;
+    *model.world->self = model_actors[actor].self;
     if (!_setjmp(model.scheduler))
-        _longjmp(a->resume, 1);
+        _longjmp(model_own[actor].resume, 1);
     model_actors[model_current].self = *model.world->self;
     *model.world->self = NULL;
     model_current = -1;
@@ -223,16 +227,16 @@ static void model_layout(void)
         model.blocks += model.areas[i].blocks;
     }
     size_t shared = model.blocks;
-    model.blocks += sizeof model_stacks / MODEL_BLOCK;
+    model.blocks += sizeof model_own / MODEL_BLOCK;
     model.block_at = model_grow(NULL, model.blocks, sizeof *model.block_at);
     model.shadow = model_grow(NULL, model.blocks, MODEL_BLOCK);
     for (int i = 0; i < model.nareas; i++)
         for (size_t b = 0; b < model.areas[i].blocks; b++)
             model.block_at[model.areas[i].first + b] = model.areas[i].at + b * MODEL_BLOCK;
     for (size_t b = shared; b < model.blocks; b++)
-        model.block_at[b] = model_stacks[0] + (b - shared) * MODEL_BLOCK;
+        model.block_at[b] = model_own[0].stack + (b - shared) * MODEL_BLOCK;
     for (int i = 0; i < MODEL_THREADS; i++)
-        model.stack_first[i] = shared + (size_t)i * (MODEL_STACK / MODEL_BLOCK);
+        model.stack_first[i] = shared + (size_t)i * (sizeof *model_own / MODEL_BLOCK);
     for (size_t b = 0; b < model.blocks; b++) {
         memcpy(model.shadow + b * MODEL_BLOCK, model.block_at[b], MODEL_BLOCK);
         model.key ^= model_hash(b, model.shadow + b * MODEL_BLOCK);
@@ -283,11 +287,9 @@ static void model_do(int actor, int choice)
         a->choice = 0;
         if (a->low < low)
             low = a->low;
-        size_t free = (size_t)(low - model_stacks[actor]);
-        memset(low - (free < MODEL_CLEAR ? free : MODEL_CLEAR), 0, free < MODEL_CLEAR ? free : MODEL_CLEAR);
-        memset(low, 0, (size_t)(a->low - low));
-        size_t from = (size_t)(low - model_stacks[actor]) / MODEL_BLOCK;
-        model_note(model.stack_first[actor] + from, MODEL_STACK / MODEL_BLOCK - from);
+        memset(low - MODEL_CLEAR, 0, (size_t)(a->low - low) + MODEL_CLEAR);
+        size_t from = (size_t)(low - model_own[actor].stack) / MODEL_BLOCK;
+        model_note(model.stack_first[actor] + from, sizeof *model_own / MODEL_BLOCK - from);
     }
     for (int i = 0; i < model.nareas; i++)
         model_note(model.areas[i].first, model.areas[i].blocks);

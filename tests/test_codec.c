@@ -5,7 +5,7 @@
 #include "codec/inner.h"
 #include "codec_rich.h"
 
-/* ---- zero --------------------------------------------------------------------------------------*/
+/* ---- zero ----------------------------------------------------------------------------------- */
 
 TEST(codec_zero_has_no_null_text)
 {
@@ -46,7 +46,8 @@ TEST(codec_zero_of_one_member)
     CHECK_EQ_INT(fixture_read(ctx, &rich_type,
                               "{\"p_string\":\"a\",\"o_int32\":1,\"r_int32\":[1],\"a_string\":"
                               "[\"x\"],\"u_string\":\"u\",\"c_text\":\"c\",\"class\":\"k\"}",
-                              &r), MICRO_OK);
+                              &r),
+                 MICRO_OK);
     for (uint32_t i = 0; i < rich_type.nfields; i++) {
         const micro_field *f = &rich_type.fields[i];
         if (strcmp(f->name, "class_") != 0 && strcmp(f->name, "u_int64") != 0)
@@ -60,18 +61,28 @@ TEST(codec_zero_of_one_member)
     fixture_end(ctx);
 }
 
-/* ---- look-up -----------------------------------------------------------------------------------*/
+/* ---- look-up -------------------------------------------------------------------------------- */
 
 TEST(codec_find_names)
 {
     static const struct {
         const char *name, *row; /* NULL: none */
     } cases[] = {
-        { "part_name", "part_name" }, { "partName", "part_name" }, { "PARTNAME", "part_name" },
-        { "PART_NAME", "part_name" }, { "partname", "part_name" }, { "Part_Name", "part_name" },
-        { "part_nam", NULL },         { "part_names", NULL },      { "part__name", NULL },
-        { "", NULL },                 { "_part_name", NULL },      { "nums", "nums" },
-        { "NumS", "nums" },           { "part name", NULL },       { "_", NULL },
+        { "part_name", "part_name" },
+        { "partName", "part_name" },
+        { "PARTNAME", "part_name" },
+        { "PART_NAME", "part_name" },
+        { "partname", "part_name" },
+        { "Part_Name", "part_name" },
+        { "part_nam", NULL },
+        { "part_names", NULL },
+        { "part__name", NULL },
+        { "", NULL },
+        { "_part_name", NULL },
+        { "nums", "nums" },
+        { "NumS", "nums" },
+        { "part name", NULL },
+        { "_", NULL },
     };
 
     for (size_t i = 0; i < MICRO_COUNTOF(cases); i++) {
@@ -105,8 +116,9 @@ TEST(codec_find_prefers_the_exact_name)
     CHECK_EQ_INT(fixture_read(ctx, &codec_twins_type, "{\"aB\":7,\"_x\":8}", &t), MICRO_OK);
     CHECK(t.ab == 7 && t._x == 8);
     micro_str text;
-    CHECK_EQ_INT(micro_json_write(ctx, &codec_twins_type, &(codec_twins){ 1, 2, 3, 4, 5, 6 }, 0,
-                                  &text), MICRO_OK);
+    CHECK_EQ_INT(
+        micro_json_write(ctx, &codec_twins_type, &(codec_twins){ 1, 2, 3, 4, 5, 6 }, 0, &text),
+        MICRO_OK);
     CHECK_EQ_STR(text, "{\"ab\":1,\"a_b\":2,\"AB\":3,\"class\":4,\"class_\":5,\"_x\":6}");
     fixture_end(ctx);
 }
@@ -122,8 +134,8 @@ TEST(codec_rows_may_grow)
         { MICRO_FIELD(string, rich_part, part_name, 1), "later" },
         { MICRO_FIELD(sint64, rich_part, big_delta, 2), "later" },
     };
-    const micro_type type = { sizeof type, sizeof rows[0], 2, "Part", sizeof(rich_part),
-                              &rows[0].row, 0 };
+    const micro_type type = { sizeof type,       sizeof rows[0], 2, "Part",
+                              sizeof(rich_part), &rows[0].row,   0 };
     micro_ctx *ctx = fixture_ctx();
     rich_part p;
     micro_str text;
@@ -147,7 +159,13 @@ TEST(codec_narrow_enums)
     static const micro_enumerator signed_values[] = { { "C", -5 }, { "D", 100 } };
     static const micro_enum plain = { "Plain", plain_values, 2 };
     static const micro_enum with_sign = { "Signed", signed_values, 2 };
-    typedef struct codec_narrow { uint8_t a; int8_t b; uint16_t c; int16_t d; int64_t e; } narrow;
+    typedef struct codec_narrow {
+        uint8_t a;
+        int8_t b;
+        uint16_t c;
+        int16_t d;
+        int64_t e;
+    } narrow;
     static const micro_field rows[] = {
         { "a", &plain, 1, offsetof(narrow, a), 0, 1, 0, MICRO_KIND_enum, MICRO_PLAIN, 0, 0 },
         { "b", &with_sign, 2, offsetof(narrow, b), 0, 1, 0, MICRO_KIND_enum, MICRO_PLAIN, 0, 0 },
@@ -199,28 +217,33 @@ TEST(codec_narrow_enums)
     fixture_end(ctx);
 }
 
-/* ---- checks ------------------------------------------------------------------------------------*/
+/* ---- checks --------------------------------------------------------------------------------- */
 
 #define CODEC_CHECK_CASE(want, struct_size, ...) \
     do { \
         static const micro_field rows_[] = { __VA_ARGS__ }; \
-        const micro_type t_ = { sizeof t_, sizeof rows_[0], MICRO_COUNTOF(rows_), "T", struct_size, \
-                                rows_, 0 }; \
+        const micro_type t_ = { sizeof t_, sizeof rows_[0], MICRO_COUNTOF(rows_), \
+                                "T",       struct_size,     rows_, \
+                                0 }; \
         const char *got_ = micro__type_check(&t_); \
         CHECK_EQ_TEXT(got_ ? got_ : "sound", want); \
     } while (0)
 #define CODEC_INT(name, tag, offset) \
-    { name, NULL, tag, offset, 0, 4, 0, MICRO_KIND_int32, MICRO_PLAIN, 0, 0 }
+    { \
+        name, NULL, tag, offset, 0, 4, 0, MICRO_KIND_int32, MICRO_PLAIN, 0, 0 \
+    }
 
 TEST(codec_check_finds_mistakes)
 {
-    static const micro_type empty_entry = { sizeof empty_entry, sizeof(micro_field), 0, "E", 16,
-                                            NULL, 0 };
-    static const micro_field float_rows[] = {
-        { "key", NULL, 1, 0, 0, 4, 0, MICRO_KIND_float, MICRO_PLAIN, 0, 0 }, CODEC_INT("value", 2, 4)
+    static const micro_type empty_entry = {
+        sizeof empty_entry, sizeof(micro_field), 0, "E", 16, NULL, 0
     };
-    static const micro_type float_entry = { sizeof float_entry, sizeof(micro_field), 2, "E", 8,
-                                            float_rows, 0 };
+    static const micro_field float_rows[] = { { "key", NULL, 1, 0, 0, 4, 0, MICRO_KIND_float,
+                                                MICRO_PLAIN, 0, 0 },
+                                              CODEC_INT("value", 2, 4) };
+    static const micro_type float_entry = {
+        sizeof float_entry, sizeof(micro_field), 2, "E", 8, float_rows, 0
+    };
 
     CHECK(micro__type_check(&rich_type) == NULL);
     CHECK(micro__type_check(&micro_type_empty) == NULL);
@@ -251,8 +274,9 @@ TEST(codec_check_finds_mistakes)
                      { "a", NULL, 1, 0, 0, 1, 0, MICRO_KIND_chars, MICRO_PLAIN, 0, 0 });
     CODEC_CHECK_CASE("an array without elements", 16,
                      { "a", NULL, 1, 8, 0, 4, 0, MICRO_KIND_int32, MICRO_FIXED, 0, 0 });
-    CODEC_CHECK_CASE("a map's entry has not key = 1 and value = 2", 24,
-                     { "a", &empty_entry, 1, 0, 0, 16, 0, MICRO_KIND_message, MICRO_ENTRIES, 0, 0 });
+    CODEC_CHECK_CASE(
+        "a map's entry has not key = 1 and value = 2", 24,
+        { "a", &empty_entry, 1, 0, 0, 16, 0, MICRO_KIND_message, MICRO_ENTRIES, 0, 0 });
     CODEC_CHECK_CASE("a map's key is neither text nor integer nor bool", 24,
                      { "a", &float_entry, 1, 0, 0, 8, 0, MICRO_KIND_message, MICRO_ENTRIES, 0, 0 });
     /* has_ in the member before it */
@@ -264,23 +288,23 @@ TEST(codec_check_finds_mistakes)
 }
 
 static const micro_type codec_inner_type;
-static const micro_field codec_outer_rows[] = {
-    { "in", &codec_inner_type, 1, 0, 0, 8, 0, MICRO_KIND_message, MICRO_PLAIN, 0, 0 }
+static const micro_field codec_outer_rows[] = { { "in", &codec_inner_type, 1, 0, 0, 8, 0,
+                                                  MICRO_KIND_message, MICRO_PLAIN, 0, 0 } };
+static const micro_type codec_outer_type = {
+    sizeof(micro_type), sizeof(micro_field), 1, "Outer", 8, codec_outer_rows, 0
 };
-static const micro_type codec_outer_type = { sizeof(micro_type), sizeof(micro_field), 1, "Outer", 8,
-                                             codec_outer_rows, 0 };
-static const micro_field codec_inner_rows[] = {
-    { "out", &codec_outer_type, 1, 0, 0, 8, 0, MICRO_KIND_message, MICRO_PLAIN, 0, 0 }
+static const micro_field codec_inner_rows[] = { { "out", &codec_outer_type, 1, 0, 0, 8, 0,
+                                                  MICRO_KIND_message, MICRO_PLAIN, 0, 0 } };
+static const micro_type codec_inner_type = {
+    sizeof(micro_type), sizeof(micro_field), 1, "Inner", 8, codec_inner_rows, 0
 };
-static const micro_type codec_inner_type = { sizeof(micro_type), sizeof(micro_field), 1, "Inner", 8,
-                                             codec_inner_rows, 0 };
 
 TEST(codec_check_finds_endless_nesting)
 {
     CHECK_EQ_TEXT(micro__type_check(&codec_outer_type), "a message holds itself by value");
 }
 
-/* ---- descriptions ------------------------------------------------------------------------------*/
+/* ---- descriptions --------------------------------------------------------------------------- */
 
 /* name:type{children} */
 static void codec_print(micro_buf *out, const micro_desc *d)
@@ -381,10 +405,10 @@ TEST(codec_describe_without_memory)
         if (failing_end())
             return;
     }
-    CHECK(!"it never got enough");
+    CHECK(false); /* it never got enough */
 }
 
-/* ---- content types -----------------------------------------------------------------------------*/
+/* ---- content types -------------------------------------------------------------------------- */
 
 static micro_err codec_own_encode(const micro_codec *c, micro_ctx *ctx, const micro_type *type,
                                   const void *obj, micro_buf *out)
@@ -449,8 +473,10 @@ TEST(codec_bytes_and_empty)
     static const struct {
         const char *type, *empty;
     } cases[] = {
-        { "application/json", "{}" }, { "application/protobuf", "" },
-        { "application/octet-stream", "" }, { "application/x-own", NULL },
+        { "application/json", "{}" },
+        { "application/protobuf", "" },
+        { "application/octet-stream", "" },
+        { "application/x-own", NULL },
     };
     const micro_codec *const extra[] = { &codec_own };
     micro_ctx *ctx = fixture_ctx();
@@ -474,8 +500,9 @@ TEST(codec_bytes_and_empty)
             out.len = 0;
             CHECK_EQ_INT(micro__codec_encode(c, ctx, &micro_type_empty, &e, &out), MICRO_OK);
             CHECK_EQ_MEM(out.ptr, out.len, cases[i].empty, strlen(cases[i].empty));
-            CHECK_EQ_INT(micro__codec_decode(c, ctx, &micro_type_empty, text,
-                                             strlen(cases[i].empty), &e), MICRO_OK);
+            CHECK_EQ_INT(
+                micro__codec_decode(c, ctx, &micro_type_empty, text, strlen(cases[i].empty), &e),
+                MICRO_OK);
             CHECK_EQ_INT(micro__codec_decode(c, ctx, &micro_type_empty, NULL, 0, &e), MICRO_OK);
         }
         micro__buf_free(&out);
@@ -546,22 +573,24 @@ TEST(codec_null_arguments)
     fixture_end(ctx);
 }
 
-/* ---- the error object --------------------------------------------------------------------------*/
+/* ---- the error object ----------------------------------------------------------------------- */
 
 TEST(codec_error_is_written_in_full)
 {
     micro_buf out = { NULL, 0, 0, 0, false, false, 0 };
-    micro_error e = { { "go.micro.srv.greeter", 20 }, 400, { "bad <name> \"John\"", 17 },
-                      { "Bad Request", 11 } };
+    micro_error e = {
+        { "go.micro.srv.greeter", 20 }, 400, { "bad <name> \"John\"", 17 }, { "Bad Request", 11 }
+    };
 
     micro__error_write(&out, &e);
     micro__buf_byte(&out, '|');
     e = (micro_error){ { "", 0 }, -3, { "", 0 }, { "", 0 } };
     micro__error_write(&out, &e);
-    CHECK_EQ_STR(micro__str(out.ptr, out.len),
-                 "{\"id\":\"go.micro.srv.greeter\",\"code\":400,\"detail\":\"bad \\u003cname\\u003e "
-                 "\\\"John\\\"\",\"status\":\"Bad Request\"}|"
-                 "{\"id\":\"\",\"code\":-3,\"detail\":\"\",\"status\":\"\"}");
+    CHECK_EQ_STR(
+        micro__str(out.ptr, out.len),
+        "{\"id\":\"go.micro.srv.greeter\",\"code\":400,\"detail\":\"bad \\u003cname\\u003e "
+        "\\\"John\\\"\",\"status\":\"Bad Request\"}|"
+        "{\"id\":\"\",\"code\":-3,\"detail\":\"\",\"status\":\"\"}");
     micro__buf_free(&out);
 }
 
@@ -573,10 +602,10 @@ TEST(codec_error_is_read)
         const char *id, *detail, *status;
         micro_err err;
     } cases[] = {
-        { "{\"id\":\"a.b\",\"code\":400,\"detail\":\"d\",\"status\":\"Bad Request\"}", 400, "a.b", "d",
-          "Bad Request", 400 },
-        { " {\"Status\":\"Own\",\"CODE\":\"404\",\"new\":[1,{}],\"detail\":\"d\"}", 404, "", "d", "Own",
-          404 },
+        { "{\"id\":\"a.b\",\"code\":400,\"detail\":\"d\",\"status\":\"Bad Request\"}", 400, "a.b",
+          "d", "Bad Request", 400 },
+        { " {\"Status\":\"Own\",\"CODE\":\"404\",\"new\":[1,{}],\"detail\":\"d\"}", 404, "", "d",
+          "Own", 404 },
         { "{\"code\":999,\"detail\":null}", 999, "", "", "", 999 },
         { "{\"code\":99,\"detail\":\"d\"}", 99, "", "d", "", MICRO_EREMOTE },
         { "{\"code\":1000,\"detail\":\"d\"}", 1000, "", "d", "", MICRO_EREMOTE },

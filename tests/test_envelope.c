@@ -12,8 +12,7 @@ static const char *envelope_show(micro_ctx *ctx, micro_err err, const micro__env
         snprintf(out, sizeof out, "%d %s; id " MICRO_STR_FMT, err, fixture_error(ctx),
                  MICRO_STR_ARG(e->id));
     else
-        snprintf(out, sizeof out,
-                 MICRO_STR_FMT "|" MICRO_STR_FMT "%s|%s" MICRO_STR_FMT "|%.*s%s%s",
+        snprintf(out, sizeof out, MICRO_STR_FMT "|" MICRO_STR_FMT "%s|%s" MICRO_STR_FMT "|%.*s%s%s",
                  MICRO_STR_ARG(e->method), MICRO_STR_ARG(e->id), e->has_id ? "" : " absent",
                  e->failed ? "error " : "", MICRO_STR_ARG(e->error), (int)e->body_len,
                  e->body ? e->body : "", e->body ? "" : "none", e->problem ? e->problem : "");
@@ -47,7 +46,8 @@ TEST(jsonrpc_requests)
           "Say.Hello|0||{\"name\":\"John\"}" },
         { "{\"method\":\"Say.Hello\",\"params\":[{\"name\":\"John\"}],\"id\":\"0\"}",
           "Say.Hello|\"0\"||{\"name\":\"John\"}" },
-        { " { \"id\" : 12345678901234567890 , \"params\" : [ {} , 1 , [2] ] , \"method\" : \"A.B\" } ",
+        { " { \"id\" : 12345678901234567890 , \"params\" : [ {} , 1 , [2] ] , \"method\" : \"A.B\" "
+          "} ",
           "A.B|12345678901234567890||{}" },
         { "{\"method\":\"A.B\",\"params\":[],\"id\":1}", "A.B|1||none" },
         { "{\"method\":\"A.B\",\"params\":[ ],\"id\":1}", "A.B|1||none" },
@@ -65,14 +65,17 @@ TEST(jsonrpc_requests)
         { "{\"method\":\"A.B\",\"params\":[{}]}", "A.B|null absent||{}" },
         { "{\"method\":\"A.B\",\"params\":[{}],\"id\":\"\"}", "A.B|\"\"||{}" },
         { "{\"method\":\"A.B\",\"params\":[{}],\"id\":-1.50e+3}", "A.B|-1.50e+3||{}" },
-        { "{\"method\":\"A.B\",\"params\":[{}],\"id\":{ \"a\" : [1] }}", "A.B|{ \"a\" : [1] }||{}" },
-        { "{\"method\":\"A.B\",\"params\":[{}],\"id\":\"a\\u0041\\\"\"}", "A.B|\"a\\u0041\\\"\"||{}" },
+        { "{\"method\":\"A.B\",\"params\":[{}],\"id\":{ \"a\" : [1] }}",
+          "A.B|{ \"a\" : [1] }||{}" },
+        { "{\"method\":\"A.B\",\"params\":[{}],\"id\":\"a\\u0041\\\"\"}",
+          "A.B|\"a\\u0041\\\"\"||{}" },
         { "{\"method\":\"A.B\",\"params\":[{}],\"id\":0,\"id\":7}", "A.B|7||{}" },
         /* other members, other letter case, escapes */
         { "{\"jsonrpc\":\"2.0\",\"METHOD\":\"A.B\",\"Params\":[{}],\"ID\":3}", "A.B|3||{}" },
         { "{\"m\\u0065thod\":\"A\\u002eB\",\"p\\u0061rams\":[{}],\"id\":3}", "A.B|3||{}" },
         { "{\"method\":\"caf\xc3\xa9.X\",\"params\":[{}],\"id\":3}", "caf\xc3\xa9.X|3||{}" },
-        { "{\"method\":\"A.B\",\"params\":[{\"a\":\"]},[{\\\"\"},2],\"id\":3}", "A.B|3||{\"a\":\"]},[{\\\"\"}" },
+        { "{\"method\":\"A.B\",\"params\":[{\"a\":\"]},[{\\\"\"},2],\"id\":3}",
+          "A.B|3||{\"a\":\"]},[{\\\"\"}" },
         { "{\"method\":\"A.B\",\"params\":[{\"x\":1}],\"params\":[{\"y\":2}],\"id\":3}",
           "A.B|3||{\"y\":2}" },
         { "{\"method\":\"A.B\",\"params\":[{\"x\":1}],\"params\":7,\"id\":3}",
@@ -86,7 +89,8 @@ TEST(jsonrpc_requests)
         { "{\"id\":5,\"method\":\"A.B\",\"params\":[{]}", "-11 JSON-RPC: malformed JSON; id 5" },
         { "{\"id\":5,\"method\":\"A.B\",\"params\":[{}", "-11 JSON-RPC: malformed JSON; id 5" },
         { "{\"id\":5,\"method\":\"A.B\",\"params\":[{},]}", "-11 JSON-RPC: malformed JSON; id 5" },
-        { "{\"id\":5,\"method\":\"A.B\",\"params\":[{}] \"x\":1}", "-11 JSON-RPC: malformed JSON; id 5" },
+        { "{\"id\":5,\"method\":\"A.B\",\"params\":[{}] \"x\":1}",
+          "-11 JSON-RPC: malformed JSON; id 5" },
         { "{\"id\":5,}", "-11 JSON-RPC: malformed JSON; id 5" },
         { "{\"id\":5}}", "-11 JSON-RPC: text behind the object; id 5" },
         { "{\"id\":\"x", "-11 JSON-RPC: malformed JSON; id null" },
@@ -136,7 +140,8 @@ TEST(jsonrpc_replies)
 TEST(jsonrpc_body_is_decoded_in_place)
 {
     micro_ctx *ctx = fixture_ctx();
-    char in[] = "{\"method\":\"A.B\",\"params\":[{\"part_name\":\"a\\nb\",\"nums\":[1,2]}],\"id\":3}";
+    char in[] =
+        "{\"method\":\"A.B\",\"params\":[{\"part_name\":\"a\\nb\",\"nums\":[1,2]}],\"id\":3}";
     const micro_codec *json = micro__codec_find(NULL, 0, micro_s("application/json"));
     micro__envelope e;
     rich_part p;
@@ -225,7 +230,7 @@ TEST(jsonrpc_written)
     micro__buf_free(&out);
 }
 
-/* ---- PROTO-RPC ---------------------------------------------------------------------------------*/
+/* ---- PROTO-RPC ------------------------------------------------------------------------------ */
 
 static const char *envelope_proto(bool reply, const char *hex)
 {
@@ -259,8 +264,10 @@ TEST(protorpc_read)
     } cases[] = {
         { false, "00000014 0a09 5361792e48656c6c6f 11 0000000000000000 00000006 0a04 4a6f686e",
           "Say.Hello|0000000000000000||0a044a6f686e" },
-        { true, "00000016 0a09 5361792e48656c6c6f 11 0000000000000000 1a00 0000000c 0a0a "
-                "48656c6c6f204a6f686e", "Say.Hello|0000000000000000||0a0a48656c6c6f204a6f686e" },
+        { true,
+          "00000016 0a09 5361792e48656c6c6f 11 0000000000000000 1a00 0000000c 0a0a "
+          "48656c6c6f204a6f686e",
+          "Say.Hello|0000000000000000||0a0a48656c6c6f204a6f686e" },
         /* a seq of zero left out, an empty header, no message frame, an empty one */
         { false, "0000000b 0a09 5361792e48656c6c6f 00000000", "Say.Hello|||" },
         { true, "00000000 00000002 0a00", "|||0a00" },
@@ -322,7 +329,7 @@ TEST(protorpc_written)
     micro__buf_free(&out);
 }
 
-/* What one side writes the other reads, whatever its size, and a reply goes to the id it came with. */
+/* What one side writes the other reads, whatever its size; a reply has the id of its request. */
 TEST(envelope_round_trip)
 {
     static char name[300];
@@ -393,7 +400,7 @@ static void envelope_write(int which, micro_buf *out)
         micro__protorpc_reply_end(out, at);
 }
 
-/* A buffer that cannot take it all fails, wherever that happens, and is never written outside of. */
+/* A buffer that cannot take it all fails, wherever that happens, and is not written outside of. */
 TEST(envelope_into_a_small_buffer)
 {
     for (int which = 0; which < 6; which++) {
@@ -426,5 +433,5 @@ TEST(envelope_without_memory)
             return;
         }
     }
-    CHECK(!"it never got enough");
+    CHECK(false); /* it never got enough */
 }

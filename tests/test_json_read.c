@@ -25,7 +25,9 @@ static const char *jread_echo(const micro_type *type, const char *text)
         snprintf(out, sizeof out, "%s", s.ptr);
     else
         snprintf(out, sizeof out, "%s %s",
-                 err == MICRO_EFORMAT ? "EFORMAT" : err == MICRO_ETOOBIG ? "ETOOBIG" : "other",
+                 err == MICRO_EFORMAT   ? "EFORMAT"
+                 : err == MICRO_ETOOBIG ? "ETOOBIG"
+                                        : "other",
                  fixture_error(ctx));
     if (err == MICRO_EFORMAT || err == MICRO_ETOOBIG) {
         static rich zero;
@@ -49,7 +51,7 @@ static void jread_all(const micro_type *type, const jread_case *cases, size_t n)
 }
 #define JREAD_ALL(type, cases) jread_all(&type, cases, MICRO_COUNTOF(cases))
 
-/* ---- every kind under every label --------------------------------------------------------------*/
+/* ---- every kind under every label ----------------------------------------------------------- */
 
 TEST(json_read_every_kind_and_label)
 {
@@ -58,8 +60,7 @@ TEST(json_read_every_kind_and_label)
     } kinds[] = {
         { "double", "-1.5e3", "-1500", "true", "number expected" },
         { "float", "\"0.25\"", "0.25", "{}", "number expected" },
-        { "int32", "-2147483648", "-2147483648", "2147483648",
-          "number out of range" },
+        { "int32", "-2147483648", "-2147483648", "2147483648", "number out of range" },
         { "int64", "\"-9223372036854775808\"", "-9223372036854775808", "\"x\"", "number expected" },
         { "uint32", "4294967295", "4294967295", "-1", "number out of range" },
         { "uint64", "18446744073709551615", "18446744073709551615", "18446744073709551616",
@@ -81,8 +82,8 @@ TEST(json_read_every_kind_and_label)
     static const struct {
         const char *prefix, *open, *close, *index;
     } labels[] = {
-        { "p", "", "", "" }, { "o", "", "", "" }, { "u", "", "", "" }, { "r", "[", "]", "[0]" },
-        { "a", "[", "]", "[0]" }, { "l", "[", "]", "[0]" },
+        { "p", "", "", "" },      { "o", "", "", "" },      { "u", "", "", "" },
+        { "r", "[", "]", "[0]" }, { "a", "[", "]", "[0]" }, { "l", "[", "]", "[0]" },
     };
 
     for (size_t k = 0; k < MICRO_COUNTOF(kinds); k++) {
@@ -121,7 +122,8 @@ TEST(json_read_presence)
         { "{\"u_int64\":0}", "{\"u_int64\":0}" },
         { "{\"u_string\":\"\"}", "{\"u_string\":\"\"}" },
         { "{\"u_part\":{}}", "{\"u_part\":{}}" },
-        { "{\"p_int32\":0,\"p_string\":\"\",\"p_part\":{},\"r_int32\":[],\"m_si\":{},\"a_float\":[]}",
+        { "{\"p_int32\":0,\"p_string\":\"\",\"p_part\":{},\"r_int32\":[],\"m_si\":{},\"a_float\":[]"
+          "}",
           "{}" },
         { "{\"p_self\":{}}", "{\"p_self\":{}}" },
     };
@@ -129,7 +131,7 @@ TEST(json_read_presence)
     JREAD_ALL(rich_type, cases);
 }
 
-/* ---- null, duplicates, unknown members ---------------------------------------------------------*/
+/* ---- null, duplicates, unknown members ------------------------------------------------------ */
 
 TEST(json_read_null_is_absent)
 {
@@ -137,14 +139,17 @@ TEST(json_read_null_is_absent)
         { "null", "{}" },
         { " null ", "{}" },
         { "{\"p_int32\":null,\"p_string\":null,\"p_part\":null,\"p_self\":null,\"p_bytes\":null,"
-          "\"p_enum\":null,\"p_bool\":null,\"p_double\":null}", "{}" },
+          "\"p_enum\":null,\"p_bool\":null,\"p_double\":null}",
+          "{}" },
         { "{\"o_int32\":null,\"u_int64\":null,\"r_int32\":null,\"a_int32\":null,\"m_si\":null,"
-          "\"c_text\":null}", "{}" },
+          "\"c_text\":null}",
+          "{}" },
         { "{\"r_int32\":[1,null,2],\"r_string\":[null,\"a\"],\"r_part\":[null],\"r_self\":[null],"
           "\"a_bool\":[null,true]}",
           "{\"r_int32\":[1,0,2],\"r_string\":[\"\",\"a\"],\"r_part\":[{}],\"r_self\":[null],"
           "\"a_bool\":[false,true]}" },
-        { "{\"m_si\":{\"k\":null},\"m_up\":{\"1\":null}}", "{\"m_si\":{\"k\":0},\"m_up\":{\"1\":{}}}" },
+        { "{\"m_si\":{\"k\":null},\"m_up\":{\"1\":null}}",
+          "{\"m_si\":{\"k\":0},\"m_up\":{\"1\":{}}}" },
         { "{\"p_int32\":nul}", "EFORMAT p_int32: number expected" },
         { "{\"u_string\":\"x\",\"u_int64\":null}", "{\"u_string\":\"x\"}" },
         { "nulL", "EFORMAT object expected" },
@@ -177,7 +182,8 @@ TEST(json_read_last_duplicate_wins)
         { "{\"u_string\":\"a\",\"u_string\":null}", "{}" },
         { "{\"m_si\":{\"a\":1},\"m_si\":{\"b\":2}}", "{\"m_si\":{\"b\":2}}" },
         { "{\"m_si\":{\"a\":1,\"b\":2,\"a\":3}}", "{\"m_si\":{\"a\":3,\"b\":2}}" },
-        { "{\"m_is\":{\"1\":\"x\",\"01\":\"y\"}}", "EFORMAT m_is[\"01\"]: key of another type expected" },
+        { "{\"m_is\":{\"1\":\"x\",\"01\":\"y\"}}",
+          "EFORMAT m_is[\"01\"]: key of another type expected" },
         { "{\"m_is\":{\"1\":\"x\",\"1.0\":\"y\"}}", "{\"m_is\":{\"1\":\"y\"}}" },
         { "{\"c_text\":\"long text\",\"c_text\":\"x\"}", "{\"c_text\":\"x\"}" },
         { "{\"p_int32\":1,\"P_INT32\":2,\"pInt32\":3}", "{\"p_int32\":3}" },
@@ -206,7 +212,7 @@ TEST(json_read_unknown_members_are_skipped)
     JREAD_ALL(rich_type, cases);
 }
 
-/* ---- syntax ------------------------------------------------------------------------------------*/
+/* ---- syntax --------------------------------------------------------------------------------- */
 
 TEST(json_read_syntax)
 {
@@ -249,7 +255,7 @@ TEST(json_read_syntax)
     JREAD_ALL(rich_type, cases);
 }
 
-/* ---- numbers -----------------------------------------------------------------------------------*/
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 TEST(json_read_integers)
 {
@@ -269,16 +275,13 @@ TEST(json_read_integers)
         { "{\"p_uint64\":1.8446744073709551615e19}", "{\"p_uint64\":18446744073709551615}" },
         { "{\"p_uint64\":10000000000000000000}", "{\"p_uint64\":10000000000000000000}" },
         { "{\"p_uint64\":\"18446744073709551615\"}", "{\"p_uint64\":18446744073709551615}" },
-        { "{\"p_uint64\":99999999999999999999}",
-          "EFORMAT p_uint64: number out of range" },
+        { "{\"p_uint64\":99999999999999999999}", "EFORMAT p_uint64: number out of range" },
         { "{\"p_int32\":1e10}", "EFORMAT p_int32: number out of range" },
         { "{\"p_int32\":1.5}", "EFORMAT p_int32: integer expected" },
         { "{\"p_int32\":\"1.5\"}", "EFORMAT p_int32: integer expected" },
         { "{\"p_int32\":1e-1}", "EFORMAT p_int32: number out of range" },
-        { "{\"p_int32\":1e99999999999999999999}",
-          "EFORMAT p_int32: number out of range" },
-        { "{\"p_int32\":1e-99999999999999999999}",
-          "EFORMAT p_int32: number out of range" },
+        { "{\"p_int32\":1e99999999999999999999}", "EFORMAT p_int32: number out of range" },
+        { "{\"p_int32\":1e-99999999999999999999}", "EFORMAT p_int32: number out of range" },
         { "{\"p_int32\":01}", "EFORMAT p_int32: number expected" },
         { "{\"p_int32\":-}", "EFORMAT p_int32: number expected" },
         { "{\"p_int32\":+1}", "EFORMAT p_int32: number expected" },
@@ -336,7 +339,9 @@ TEST(json_read_doubles)
     ctx = fixture_ctx();
     CHECK_EQ_INT(fixture_read(ctx, &rich_type,
                               "{\"r_double\":[\"NaN\",\"Infinity\",\"-Infinity\"],"
-                              "\"r_float\":[\"NaN\",\"Infinity\",\"-Infinity\"]}", &r), MICRO_OK);
+                              "\"r_float\":[\"NaN\",\"Infinity\",\"-Infinity\"]}",
+                              &r),
+                 MICRO_OK);
     REQUIRE(r.r_double.len == 3 && r.r_float.len == 3);
     CHECK(isnan(r.r_double.ptr[0]) && isinf(r.r_double.ptr[1]) && r.r_double.ptr[1] > 0 &&
           isinf(r.r_double.ptr[2]) && r.r_double.ptr[2] < 0);
@@ -345,7 +350,7 @@ TEST(json_read_doubles)
     fixture_end(ctx);
 }
 
-/* ---- text --------------------------------------------------------------------------------------*/
+/* ---- text ----------------------------------------------------------------------------------- */
 
 /* The text of a string, in hex. */
 static const char *jread_text(const char *json)
@@ -373,7 +378,8 @@ TEST(json_read_strings)
         { "\"\"", "" },
         { "\"a\"", "61" },
         { "\"12345678\"", "3132333435363738" },
-        { "\"123456789abcdefgh\"", "313233343536373839616263646566" "6768" },
+        { "\"123456789abcdefgh\"", "313233343536373839616263646566"
+                                   "6768" },
         { "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "225c2f080c0a0d09" },
         { "\"\\u0041\\u00e9\\u20ac\"", "41c3a9e282ac" },
         { "\"\\u00E9\\uABCD\"", "c3a9eaaf8d" },
@@ -419,9 +425,10 @@ TEST(json_read_special_bytes_in_every_place)
     static const struct {
         const char *special, *as_hex; /* NULL: wrong */
     } cases[] = {
-        { "\\n", "0a" }, { "\\u00e9", "c3a9" }, { "\xc3\xa9", "c3a9" }, { "\x1f", NULL },
-        { "\xff", NULL }, { "\x01", NULL }, { "<", "3c" }, { "!", "21" }, { "#", "23" },
-        { "[", "5b" }, { "]", "5d" }, { "\x7f", "7f" }, { " ", "20" },
+        { "\\n", "0a" },  { "\\u00e9", "c3a9" }, { "\xc3\xa9", "c3a9" }, { "\x1f", NULL },
+        { "\xff", NULL }, { "\x01", NULL },      { "<", "3c" },          { "!", "21" },
+        { "#", "23" },    { "[", "5b" },         { "]", "5d" },          { "\x7f", "7f" },
+        { " ", "20" },
     };
 
     for (size_t c = 0; c < MICRO_COUNTOF(cases); c++) {
@@ -467,7 +474,7 @@ TEST(json_read_bytes)
     JREAD_ALL(rich_type, cases);
 }
 
-/* ---- fixed sizes, maps, depth ------------------------------------------------------------------*/
+/* ---- fixed sizes, maps, depth --------------------------------------------------------------- */
 
 TEST(json_read_fixed_sizes)
 {
@@ -486,10 +493,16 @@ TEST(json_read_fixed_sizes)
     JREAD_ALL(rich_type, cases);
 }
 
-typedef struct jread_entry { char key[4]; int32_t value; } jread_entry;
+typedef struct jread_entry {
+    char key[4];
+    int32_t value;
+} jread_entry;
 RICH_TYPE(jread_entry, "Entry", MICRO_CHARS(jread_entry, key, 1),
           MICRO_FIELD(int32, jread_entry, value, 2));
-typedef struct jread_lists { micro_str key; micro_strs value; } jread_lists;
+typedef struct jread_lists {
+    micro_str key;
+    micro_strs value;
+} jread_lists;
 RICH_TYPE(jread_lists, "Entry", MICRO_FIELD(string, jread_lists, key, 1),
           MICRO_REPEATED(string, jread_lists, value, 2));
 typedef struct jread_maps {
@@ -506,7 +519,8 @@ TEST(json_read_maps)
         { "{\"m_is\":{\"10\":\"x\",\"-1\":\"y\",\"9\":\"z\"}}",
           "{\"m_is\":{\"-1\":\"y\",\"10\":\"x\",\"9\":\"z\"}}" },
         { "{\"m_be\":{\"true\":\"BLUE\",\"false\":0}}", "{\"m_be\":{\"false\":0,\"true\":5}}" },
-        { "{\"m_zd\":{\"-9223372036854775808\":1.5}}", "{\"m_zd\":{\"-9223372036854775808\":1.5}}" },
+        { "{\"m_zd\":{\"-9223372036854775808\":1.5}}",
+          "{\"m_zd\":{\"-9223372036854775808\":1.5}}" },
         { "{\"m_up\":{\"18446744073709551615\":{\"part_name\":\"p\"}}}",
           "{\"m_up\":{\"18446744073709551615\":{\"part_name\":\"p\"}}}" },
         { "{\"m_fb\":{\"4294967295\":\"AA==\"}}", "{\"m_fb\":{\"4294967295\":\"AA==\"}}" },
@@ -515,7 +529,8 @@ TEST(json_read_maps)
         { "{\"m_is\":{\"2147483648\":\"\"}}",
           "EFORMAT m_is[\"2147483648\"]: key of another type expected" },
         { "{\"m_fb\":{\"-1\":\"\"}}", "EFORMAT m_fb[\"-1\"]: key of another type expected" },
-        { "{\"m_si\":{\"k\\u0001\xc3\xa9\\\"\":true}}", "EFORMAT m_si[\"k???\"\"]: number expected" },
+        { "{\"m_si\":{\"k\\u0001\xc3\xa9\\\"\":true}}",
+          "EFORMAT m_si[\"k???\"\"]: number expected" },
         { "{\"m_si\":{\"0123456789012345678901234567890123456789x\":true}}",
           "EFORMAT m_si[\"0123456789012345678901234567890123456789\"]...: number expected" },
     };
@@ -524,7 +539,8 @@ TEST(json_read_maps)
         { "{\"short_keys\":{\"abcd\":1}}", "ETOOBIG short_keys[\"abcd\"]: key too long" },
         { "{\"short_keys\":{\"a\\u0000\":1}}",
           "EFORMAT short_keys[\"a?\"]: key of another type expected" },
-        { "{\"headers\":{\"b\":[\"1\",\"2\"],\"a\":[]}}", "{\"headers\":{\"a\":null,\"b\":[\"1\",\"2\"]}}" },
+        { "{\"headers\":{\"b\":[\"1\",\"2\"],\"a\":[]}}",
+          "{\"headers\":{\"a\":null,\"b\":[\"1\",\"2\"]}}" },
     };
 
     JREAD_ALL(rich_type, cases);
@@ -602,183 +618,4 @@ TEST(json_read_depth)
             fixture_end(ctx);
         }
     }
-}
-
-/* ---- memory ------------------------------------------------------------------------------------*/
-
-static const char jread_full[] =
-    "{\"p_string\":\"a\\u00e9\",\"p_bytes\":\"AAH/\",\"p_part\":{\"part_name\":\"n\",\"nums\":[1,2,3,4,5,"
-    "6,7,8,9]},\"p_self\":{\"r_self\":[{},{\"p_self\":{}}]},\"r_string\":[\"x\",\"y\"],\"m_si\":{\"b\":1,"
-    "\"a\":2,\"b\":3},\"m_up\":{\"1\":{\"nums\":[1]}},\"u_self\":{\"c_text\":\"c\"}}";
-
-TEST(json_read_without_memory)
-{
-    size_t n;
-
-    for (n = 1; n < 200; n++) {
-        failing_begin(n);
-        micro_ctx *ctx = fixture_ctx();
-        rich r;
-        NOTE("%zu", n);
-        micro_err err = fixture_read(ctx, &rich_type, jread_full, &r);
-        if (err != MICRO_OK) {
-            CHECK_EQ_INT(err, MICRO_ENOMEM);
-            CHECK(strstr(fixture_error(ctx), "out of memory") != NULL);
-            CHECK_EQ_STR(r.p_string, "");
-            CHECK(r.r_string.len == 0 && r.p_self == NULL);
-        }
-        fixture_end(ctx);
-        if (failing_end()) {
-            CHECK_EQ_INT(err, MICRO_OK);
-            break;
-        }
-    }
-    CHECK(n < 200);
-    for (n = 1; n < 200; n++) { /* the public function copies first */
-        failing_begin(n);
-        micro_ctx *ctx = fixture_ctx();
-        rich r;
-        micro_err err = micro_json_read(ctx, &rich_type, micro_s(jread_full), 0, &r);
-        CHECK(err == MICRO_OK || err == MICRO_ENOMEM);
-        CHECK(r.p_string.ptr != NULL);
-        fixture_end(ctx);
-        if (failing_end())
-            break;
-    }
-    CHECK(n < 200);
-}
-
-/* Small memory, as a microcontroller has: what fits in the lent chunk needs no heap. */
-TEST(json_read_takes_no_heap)
-{
-    static _Alignas(16) char lent[2048];
-    static char text[sizeof jread_full];
-    micro_ctx ctx;
-    rich r;
-
-    failing_begin(1);
-    memset(&ctx, 0, sizeof ctx);
-    micro__arena_init(&ctx.arena, lent, sizeof lent);
-    micro__ctx_init(&ctx, NULL);
-    static const char flat[] = "{\"p_string\":\"a\",\"r_int32\":[1,2,3],\"m_si\":{\"b\":1,\"a\":2,\"b\":3},"
-                               "\"c_text\":\"abc\"}";
-    memcpy(text, flat, sizeof flat);
-    CHECK_EQ_INT(micro__json_read(&ctx, &rich_type, text, sizeof flat - 1, 0, &r), MICRO_OK);
-    CHECK_EQ_UINT(r.m_si.len, 2);
-    CHECK_EQ_UINT(failing.calls, 0);
-    micro__arena_free(&ctx.arena);
-    failing_end();
-}
-
-/* A list of n elements costs memory in proportion to n, whatever its depth. */
-TEST(json_read_memory_is_bounded)
-{
-    static char doc[1 << 15];
-    size_t len = (size_t)sprintf(doc, "{\"r_int32\":[1");
-
-    while (len < sizeof doc - 20)
-        len += (size_t)sprintf(doc + len, ",1");
-    sprintf(doc + len, "]}");
-    failing_begin(0);
-    micro_ctx *ctx = fixture_ctx();
-    rich r;
-    CHECK_EQ_INT(fixture_read(ctx, &rich_type, doc, &r), MICRO_OK);
-    CHECK(r.r_int32.len > 16000);
-    CHECK(failing.peak < r.r_int32.len * sizeof(int32_t) * 4 + (1 << 17));
-    fixture_end(ctx);
-    failing_end();
-}
-
-/* Every beginning of a document is an error, and nothing behind it is looked at. */
-TEST(json_read_cut_at_every_byte)
-{
-    size_t len = sizeof jread_full - 1;
-
-    for (size_t n = 0; n <= len; n++) {
-        micro_ctx *ctx = fixture_ctx();
-        rich r;
-        char *text = fixture_edge(jread_full, n, 1);
-        NOTE("%zu", n);
-        micro_err err = micro__json_read(ctx, &rich_type, text, n, 0, &r);
-        CHECK_EQ_INT(err, n < len ? MICRO_EFORMAT : MICRO_OK);
-        CHECK_EQ_INT(text[n], '#');
-        CHECK(r.p_string.ptr != NULL);
-        fixture_end(ctx);
-    }
-}
-
-/* Any one byte changed: an answer, no crash; and what can be read can be written and read again. */
-TEST(json_read_with_any_byte_changed)
-{
-    static const char bytes[] = { 0, 1, ' ', '"', '\\', '{', '}', '[', ']', ':', ',', '9', 'e',
-                                  '-', 'u', 'n', (char)0x80, (char)0xff };
-    size_t len = sizeof jread_full - 1, read = 0;
-
-    for (size_t at = 0; at < len; at++) {
-        for (size_t b = 0; b < sizeof bytes; b++) {
-            micro_ctx *ctx = fixture_ctx();
-            rich r;
-            micro_str once, twice;
-            char *text = fixture_edge(jread_full, len, 1);
-            text[at] = bytes[b];
-            micro_err err = micro__json_read(ctx, &rich_type, text, len, 0, &r);
-            CHECK(err == MICRO_OK || err == MICRO_EFORMAT || err == MICRO_ETOOBIG);
-            if (err == MICRO_OK) {
-                read++;
-                CHECK_EQ_INT(micro_json_write(ctx, &rich_type, &r, 0, &once), MICRO_OK);
-                CHECK_EQ_INT(micro_json_read(ctx, &rich_type, once, 0, &r), MICRO_OK);
-                CHECK_EQ_INT(micro_json_write(ctx, &rich_type, &r, 0, &twice), MICRO_OK);
-                CHECK(micro_str_eq(once, twice));
-            }
-            fixture_end(ctx);
-        }
-    }
-    CHECK(read > 500);
-}
-
-/* The text that is lent to the public function stays as it was. */
-TEST(json_read_leaves_lent_text_alone)
-{
-    micro_ctx *ctx = fixture_ctx();
-    char text[] = "{\"part_name\":\"a\\nb\"}x", before[sizeof text];
-    rich_part p;
-
-    memcpy(before, text, sizeof text);
-    CHECK_EQ_INT(micro_json_read(ctx, &rich_part_type, micro__str(text, sizeof text - 2), 0, &p),
-                 MICRO_OK);
-    CHECK_EQ_STR(p.part_name, "a\nb");
-    CHECK(memcmp(text, before, sizeof text) == 0);
-    fixture_end(ctx);
-}
-
-/* ---- skipping ----------------------------------------------------------------------------------*/
-
-TEST(json_skip)
-{
-    static const struct {
-        const char *text;
-        int end; /* -1: malformed */
-    } cases[] = {
-        { "1", 1 }, { " 1 ", 2 }, { "-0.5e+7,", 7 }, { "01", -1 }, { "1.", -1 }, { "1e", -1 },
-        { "-", -1 }, { "", -1 }, { "  ", -1 }, { "true", 4 }, { "truth", -1 }, { "fals", -1 },
-        { "false]", 5 }, { "null", 4 }, { "nul", -1 }, { "\"\"", 2 }, { "\"a\\\"\"", 5 },
-        { "\"a", -1 }, { "\"\\", -1 }, { "\"\\u00", -1 }, { "\"\xff\"", 3 }, { "[]", 2 },
-        { "[ ]", 3 }, { "{}", 2 }, { "{ }", 3 }, { "[1,2]x", 5 }, { "[1,]", -1 }, { "[,1]", -1 },
-        { "[1 2]", -1 }, { "{\"a\":1}", 7 }, { "{\"a\":1,}", -1 }, { "{\"a\"}", -1 },
-        { "{\"a\":}", -1 }, { "{a:1}", -1 }, { "{\"a\":1 \"b\":2}", -1 }, { "[}", -1 },
-        { "{]", -1 }, { "[[[]]]", 6 }, { "[[[]]", -1 }, { "[{\"a\":[{}]}]", 12 }, { "]", -1 },
-        { ",", -1 }, { ":", -1 }, { "[\"]\"]", 5 }, { "{\"}\":\"{\"}", 9 },
-    };
-
-    for (size_t i = 0; i < MICRO_COUNTOF(cases); i++) {
-        size_t len = strlen(cases[i].text);
-        const char *p = fixture_edge(cases[i].text, len, 0), *end = micro__json_skip(p, p + len);
-        NOTE("%s", cases[i].text);
-        CHECK_EQ_INT(end ? end - p : -1, cases[i].end);
-    }
-    static char deep[2 * MICRO_MAX_DEPTH + 4];
-    jread_nest(deep, "[", "", "]", MICRO_MAX_DEPTH);
-    CHECK(micro__json_skip(deep, deep + strlen(deep)) == deep + strlen(deep));
-    jread_nest(deep, "[", "", "]", MICRO_MAX_DEPTH + 1);
-    CHECK(micro__json_skip(deep, deep + strlen(deep)) == NULL);
 }

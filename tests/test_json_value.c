@@ -51,7 +51,8 @@ TEST(json_value_echo)
         { "{}", "{}" },
         { " [ 1 , [ ] , { \"a\" : [ null ] } ] ", "[1,[],{\"a\":[null]}]" },
         { "{\"z\":1,\"a\":2,\"m\":3}", "{\"z\":1,\"a\":2,\"m\":3}" },
-        { "{\"a\":1,\"b\":2,\"a\":3,\"\":4,\"b\":{\"a\":5,\"a\":6}}", "{\"a\":3,\"\":4,\"b\":{\"a\":6}}" },
+        { "{\"a\":1,\"b\":2,\"a\":3,\"\":4,\"b\":{\"a\":5,\"a\":6}}",
+          "{\"a\":3,\"\":4,\"b\":{\"a\":6}}" },
         { "{\"a\":1,\"A\":2}", "{\"a\":1,\"A\":2}" },
         { "", "JSON ends too soon" },
         { "[1,2", "JSON ends too soon" },
@@ -81,10 +82,17 @@ TEST(json_value_kinds)
         const char *text;
         enum micro_value_kind kind;
     } cases[] = {
-        { "null", MICRO_VALUE_NULL }, { "true", MICRO_VALUE_BOOL }, { "-5", MICRO_VALUE_INT },
-        { "5", MICRO_VALUE_INT }, { "9223372036854775808", MICRO_VALUE_UINT },
-        { "5.0", MICRO_VALUE_DOUBLE }, { "5e0", MICRO_VALUE_DOUBLE }, { "-0", MICRO_VALUE_DOUBLE },
-        { "1E2", MICRO_VALUE_DOUBLE }, { "\"5\"", MICRO_VALUE_TEXT }, { "[5]", MICRO_VALUE_ARRAY },
+        { "null", MICRO_VALUE_NULL },
+        { "true", MICRO_VALUE_BOOL },
+        { "-5", MICRO_VALUE_INT },
+        { "5", MICRO_VALUE_INT },
+        { "9223372036854775808", MICRO_VALUE_UINT },
+        { "5.0", MICRO_VALUE_DOUBLE },
+        { "5e0", MICRO_VALUE_DOUBLE },
+        { "-0", MICRO_VALUE_DOUBLE },
+        { "1E2", MICRO_VALUE_DOUBLE },
+        { "\"5\"", MICRO_VALUE_TEXT },
+        { "[5]", MICRO_VALUE_ARRAY },
         { "{\"a\":5}", MICRO_VALUE_OBJECT },
     };
 
@@ -105,7 +113,8 @@ TEST(json_value_get)
     micro_value v;
 
     CHECK_EQ_INT(fixture_read(ctx, &micro_type_value,
-                              "{\"user\":{\"name\":\"John\",\"age\":42},\"tags\":[\"a\",7],\"\":1}", &v),
+                              "{\"user\":{\"name\":\"John\",\"age\":42},\"tags\":[\"a\",7],\"\":1}",
+                              &v),
                  MICRO_OK);
     const micro_value *user = micro_value_get(&v, "user");
     CHECK_EQ_INT(user->kind, MICRO_VALUE_OBJECT);
@@ -166,18 +175,24 @@ TEST(json_value_build)
 /* As a member of a message, in every place a message may have. */
 TEST(json_value_in_messages)
 {
-    typedef struct { micro_value one; MICRO_LIST(micro_value) many; micro_value maybe; bool has_maybe; }
-        holder;
+    typedef struct {
+        micro_value one;
+        MICRO_LIST(micro_value) many;
+        micro_value maybe;
+        bool has_maybe;
+    } holder;
     static const micro_field rows[] = {
         MICRO_FIELD(message(micro_value), holder, one, 1),
         { "many", &micro_type_value, 2, offsetof(holder, many), 0, sizeof(micro_value), 0,
           MICRO_KIND_message, MICRO_MANY, 0, 0 },
         MICRO_OPTIONAL(message(micro_value), holder, maybe, 3),
     };
-    static const micro_type type = { sizeof type, sizeof rows[0], 3, "Holder", sizeof(holder), rows,
-                                     0 };
+    static const micro_type type = { sizeof type,    sizeof rows[0], 3, "Holder",
+                                     sizeof(holder), rows,           0 };
     static const char *const same[] = {
-        "{}", "{\"one\":{\"a\":[1]}}", "{\"one\":false,\"many\":[1,null,\"x\",{}],\"maybe\":0}",
+        "{}",
+        "{\"one\":{\"a\":[1]}}",
+        "{\"one\":false,\"many\":[1,null,\"x\",{}],\"maybe\":0}",
         "{\"many\":[[],[[]]]}",
     };
     micro_ctx *ctx;
@@ -239,7 +254,8 @@ TEST(json_value_refuses_to_write)
 TEST(json_value_depth_and_memory)
 {
     static char deep[2 * MICRO_MAX_DEPTH + 8];
-    static const char doc[] = "{\"a\":[1,2,3,{\"b\":\"x\",\"b\":[{},[]]}],\"c\":[0,0,0,0,0,0,0,0,0,0]}";
+    static const char doc[] =
+        "{\"a\":[1,2,3,{\"b\":\"x\",\"b\":[{},[]]}],\"c\":[0,0,0,0,0,0,0,0,0,0]}";
     size_t n;
 
     for (int over = 0; over < 2; over++) {
@@ -249,7 +265,8 @@ TEST(json_value_depth_and_memory)
         memset(deep, '[', levels);
         memset(deep + levels, ']', levels);
         deep[2 * levels] = 0;
-        CHECK_EQ_INT(fixture_read(ctx, &micro_type_value, deep, &v), over ? MICRO_ETOOBIG : MICRO_OK);
+        CHECK_EQ_INT(fixture_read(ctx, &micro_type_value, deep, &v),
+                     over ? MICRO_ETOOBIG : MICRO_OK);
         fixture_end(ctx);
     }
     for (n = 1; n < 100; n++) {
@@ -282,7 +299,9 @@ TEST(json_value_cut_at_every_byte)
         char *text = fixture_edge(doc, n, 1);
         NOTE("%zu", n);
         CHECK_EQ_INT(micro__json_read(ctx, &micro_type_value, text, n, 0, &v),
-                     n < sizeof doc - 1 ? MICRO_EFORMAT : n == sizeof doc - 1 ? MICRO_OK : MICRO_EFORMAT);
+                     n < sizeof doc - 1    ? MICRO_EFORMAT
+                     : n == sizeof doc - 1 ? MICRO_OK
+                                           : MICRO_EFORMAT);
         fixture_end(ctx);
     }
 }

@@ -18,7 +18,10 @@ static const char *jwrite(const micro_type *type, const void *obj, unsigned flag
         CHECK_EQ_INT(s.ptr[s.len], 0);
     else
         CHECK_EQ_STR(s, "");
-    snprintf(out, sizeof out, "%s%s", err == MICRO_OK ? "" : err == MICRO_EINVAL ? "EINVAL " : "? ",
+    snprintf(out, sizeof out, "%s%s",
+             err == MICRO_OK       ? ""
+             : err == MICRO_EINVAL ? "EINVAL "
+                                   : "? ",
              err == MICRO_OK ? s.ptr : fixture_error(ctx));
     fixture_end(ctx);
     return out;
@@ -44,8 +47,7 @@ TEST(json_write_strings_as_go)
         { "\"\\/", 3, "\"\\\"\\\\/\"" },
         { "\n\r\t", 3, "\"\\n\\r\\t\"" },
         { "\0\1\b\f\x1f\x7f", 6, "\"\\u0000\\u0001\\u0008\\u000c\\u001f\x7f\"" },
-        { "<a href='x'>&amp;</a>", 21,
-          "\"\\u003ca href='x'\\u003e\\u0026amp;\\u003c/a\\u003e\"" },
+        { "<a href='x'>&amp;</a>", 21, "\"\\u003ca href='x'\\u003e\\u0026amp;\\u003c/a\\u003e\"" },
         { "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9, "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"" },
         { "\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xaa", 12,
           "\"\xe2\x80\xa7\\u2028\\u2029\xe2\x80\xaa\"" },
@@ -83,10 +85,11 @@ TEST(json_write_any_byte_in_any_place)
             for (size_t i = 0; i < sizeof text; i++) {
                 bool named = strchr("\"\\\n\r\t", text[i]) && text[i];
                 if (named)
-                    n += (size_t)sprintf(want + n, "\\%c", text[i] == '\n'   ? 'n'
-                                                           : text[i] == '\r' ? 'r'
-                                                           : text[i] == '\t' ? 't'
-                                                                             : text[i]);
+                    n += (size_t)sprintf(want + n, "\\%c",
+                                         text[i] == '\n'   ? 'n'
+                                         : text[i] == '\r' ? 'r'
+                                         : text[i] == '\t' ? 't'
+                                                           : text[i]);
                 else if (text[i] < ' ' || strchr("<>&", text[i]))
                     n += (size_t)sprintf(want + n, "\\u%04x", (unsigned)text[i]);
                 else
@@ -145,20 +148,22 @@ TEST(json_write_both_forms)
     r.which_pick = 44;
     r.u_int64 = 0;
     r.class_ = micro_s("first");
-    CHECK_EQ_TEXT(jwrite(&rich_type, &r, 0),
-                  "{\"p_double\":1e+21,\"p_float\":0.1,\"p_int32\":-1,\"p_int64\":9223372036854775807,"
-                  "\"p_fixed64\":18446744073709551615,\"p_bool\":true,\"p_enum\":-3,"
-                  "\"p_bytes\":\"AAH/\",\"p_part\":{\"big_delta\":7,\"nums\":[1,-2]},\"u_int64\":0,"
-                  "\"r_int64\":[-9223372036854775808,5],\"r_enum\":[5,9],\"c_text\":\"chars\","
-                  "\"m_up\":{\"10\":{\"part_name\":\"ten\",\"big_delta\":1},\"9\":{}},"
-                  "\"class\":\"first\"}");
-    CHECK_EQ_TEXT(jwrite(&rich_type, &r, MICRO_JSON_CANONICAL),
-                  "{\"pDouble\":1e+21,\"pFloat\":0.1,\"pInt32\":-1,\"pInt64\":\"9223372036854775807\","
-                  "\"pFixed64\":\"18446744073709551615\",\"pBool\":true,\"pEnum\":\"DARK\","
-                  "\"pBytes\":\"AAH/\",\"pPart\":{\"bigDelta\":\"7\",\"nums\":[1,-2]},\"uInt64\":\"0\","
-                  "\"rInt64\":[\"-9223372036854775808\",\"5\"],\"rEnum\":[\"BLUE\",9],"
-                  "\"cText\":\"chars\",\"mUp\":{\"9\":{},\"10\":{\"partName\":\"ten\","
-                  "\"bigDelta\":\"1\"}},\"class\":\"first\"}");
+    CHECK_EQ_TEXT(
+        jwrite(&rich_type, &r, 0),
+        "{\"p_double\":1e+21,\"p_float\":0.1,\"p_int32\":-1,\"p_int64\":9223372036854775807,"
+        "\"p_fixed64\":18446744073709551615,\"p_bool\":true,\"p_enum\":-3,"
+        "\"p_bytes\":\"AAH/\",\"p_part\":{\"big_delta\":7,\"nums\":[1,-2]},\"u_int64\":0,"
+        "\"r_int64\":[-9223372036854775808,5],\"r_enum\":[5,9],\"c_text\":\"chars\","
+        "\"m_up\":{\"10\":{\"part_name\":\"ten\",\"big_delta\":1},\"9\":{}},"
+        "\"class\":\"first\"}");
+    CHECK_EQ_TEXT(
+        jwrite(&rich_type, &r, MICRO_JSON_CANONICAL),
+        "{\"pDouble\":1e+21,\"pFloat\":0.1,\"pInt32\":-1,\"pInt64\":\"9223372036854775807\","
+        "\"pFixed64\":\"18446744073709551615\",\"pBool\":true,\"pEnum\":\"DARK\","
+        "\"pBytes\":\"AAH/\",\"pPart\":{\"bigDelta\":\"7\",\"nums\":[1,-2]},\"uInt64\":\"0\","
+        "\"rInt64\":[\"-9223372036854775808\",\"5\"],\"rEnum\":[\"BLUE\",9],"
+        "\"cText\":\"chars\",\"mUp\":{\"9\":{},\"10\":{\"partName\":\"ten\","
+        "\"bigDelta\":\"1\"}},\"class\":\"first\"}");
     r = jwrite_rich();
     r.r_int64.ptr = longs;
     r.r_int64.len = 1;
@@ -174,15 +179,22 @@ TEST(json_write_both_forms)
 
 TEST(json_write_names)
 {
-    typedef struct { int32_t a, _b, c__d, e_2f, G_h, i_; } names;
+    typedef struct {
+        int32_t a, _b, c__d, e_2f, G_h, i_;
+    } names;
     static const micro_field rows[] = {
-        MICRO_FIELD(int32, names, a, 1), MICRO_FIELD(int32, names, _b, 2),
-        MICRO_FIELD(int32, names, c__d, 3), MICRO_FIELD(int32, names, e_2f, 4),
-        MICRO_FIELD(int32, names, G_h, 5), MICRO_FIELD(int32, names, i_, 6),
+        MICRO_FIELD(int32, names, a, 1),
+        MICRO_FIELD(int32, names, _b, 2),
+        MICRO_FIELD(int32, names, c__d, 3),
+        MICRO_FIELD(int32, names, e_2f, 4),
+        MICRO_FIELD(int32, names, G_h, 5),
+        MICRO_FIELD(int32, names, i_, 6),
         { "a_name_that_is_longer_than_sixty_bytes_and_so_is_written_in_pieces_", NULL, 7, 0, 0, 4,
           0, MICRO_KIND_int32, MICRO_PLAIN, 0, 0 },
     };
-    static const micro_type type = { sizeof type, sizeof rows[0], 7, "Names", sizeof(names), rows, 0 };
+    static const micro_type type = {
+        sizeof type, sizeof rows[0], 7, "Names", sizeof(names), rows, 0
+    };
     const names n = { 1, 2, 3, 4, 5, 6 };
 
     CHECK_EQ_TEXT(jwrite(&type, &n, 0),
@@ -211,8 +223,10 @@ typedef struct jwrite_kept {
     micro_bytes raw;
 } jwrite_kept;
 #define JWRITE_ROW(m, tag, sub, kind, label) \
-    { #m, sub, tag, offsetof(jwrite_kept, m), 0, sizeof(((jwrite_kept *)0)->m), 0, kind, label, \
-      MICRO_KEEP_ZERO | MICRO_INT_AS_TEXT, 0 }
+    { \
+#m, sub, tag, offsetof(jwrite_kept, m), 0, sizeof(((jwrite_kept *)0)->m), 0, kind, label, \
+            MICRO_KEEP_ZERO | MICRO_INT_AS_TEXT, 0 \
+    }
 static const micro_field jwrite_kept_rows[] = {
     JWRITE_ROW(i, 1, NULL, MICRO_KIND_int32, MICRO_PLAIN),
     JWRITE_ROW(u, 2, NULL, MICRO_KIND_uint64, MICRO_PLAIN),
@@ -233,8 +247,8 @@ static const micro_field jwrite_kept_rows[] = {
     JWRITE_ROW(any, 13, &micro_type_value, MICRO_KIND_message, MICRO_PLAIN),
     JWRITE_ROW(raw, 14, &micro_type_bytes, MICRO_KIND_message, MICRO_PLAIN),
 };
-static const micro_type jwrite_kept_type = { sizeof(micro_type), sizeof(micro_field), 14, "Kept",
-                                             sizeof(jwrite_kept), jwrite_kept_rows, 0 };
+static const micro_type jwrite_kept_type = { sizeof(micro_type),  sizeof(micro_field), 14, "Kept",
+                                             sizeof(jwrite_kept), jwrite_kept_rows,    0 };
 
 /* Kept zeros are as Go writes them without omitempty: a list that is NULL is null. */
 TEST(json_write_kept_zeros)
@@ -245,23 +259,26 @@ TEST(json_write_kept_zeros)
 
     CHECK(micro__type_check(&jwrite_kept_type) == NULL);
     micro__type_zero(&jwrite_kept_type, &k);
-    CHECK_EQ_TEXT(jwrite(&jwrite_kept_type, &k, 0),
-                  "{\"i\":\"0\",\"u\":\"0\",\"s\":\"\",\"b\":\"\",\"part\":{},\"ptr\":null,\"list\":null,"
-                  "\"map\":null,\"on\":false,\"hue\":\"0\",\"text\":\"\",\"fixed\":[],\"any\":null,"
-                  "\"raw\":null}");
+    CHECK_EQ_TEXT(
+        jwrite(&jwrite_kept_type, &k, 0),
+        "{\"i\":\"0\",\"u\":\"0\",\"s\":\"\",\"b\":\"\",\"part\":{},\"ptr\":null,\"list\":null,"
+        "\"map\":null,\"on\":false,\"hue\":\"0\",\"text\":\"\",\"fixed\":[],\"any\":null,"
+        "\"raw\":null}");
     k.list.ptr = none;
     k.map.ptr = no_pair;
     k.i = -5;
     k.raw = (micro_bytes){ (const uint8_t *)" [1, {\"a\":2} ]", 14 };
-    CHECK_EQ_TEXT(jwrite(&jwrite_kept_type, &k, 0),
-                  "{\"i\":\"-5\",\"u\":\"0\",\"s\":\"\",\"b\":\"\",\"part\":{},\"ptr\":null,\"list\":[],"
-                  "\"map\":{},\"on\":false,\"hue\":\"0\",\"text\":\"\",\"fixed\":[],\"any\":null,"
-                  "\"raw\": [1, {\"a\":2} ]}");
+    CHECK_EQ_TEXT(
+        jwrite(&jwrite_kept_type, &k, 0),
+        "{\"i\":\"-5\",\"u\":\"0\",\"s\":\"\",\"b\":\"\",\"part\":{},\"ptr\":null,\"list\":[],"
+        "\"map\":{},\"on\":false,\"hue\":\"0\",\"text\":\"\",\"fixed\":[],\"any\":null,"
+        "\"raw\": [1, {\"a\":2} ]}");
     k.list.len = 1;
     memcpy(k.text, "full", 4); /* no terminator: all of it counts */
     k.raw.len = 0;
     CHECK(strstr(jwrite(&jwrite_kept_type, &k, 0),
-                 "\"list\":[\"0\"],\"map\":{},\"on\":false,\"hue\":\"0\",\"text\":\"full\"") != NULL);
+                 "\"list\":[\"0\"],\"map\":{},\"on\":false,\"hue\":\"0\",\"text\":\"full\"") !=
+          NULL);
 }
 
 /* JSON of its own inside a message passes unread, but must be JSON. */
@@ -294,16 +311,16 @@ TEST(json_write_raw_json)
     fixture_end(ctx);
 }
 
-/* ---- what cannot be written --------------------------------------------------------------------*/
+/* ---- what cannot be written ----------------------------------------------------------------- */
 
 TEST(json_write_refuses)
 {
     rich r = jwrite_rich();
 
-    r.p_double = NAN;
+    r.p_double = (double)NAN;
     CHECK_EQ_TEXT(jwrite(&rich_type, &r, 0), "EINVAL p_double: JSON has no such number");
     CHECK_EQ_TEXT(jwrite(&rich_type, &r, MICRO_JSON_CANONICAL), "{\"pDouble\":\"NaN\"}");
-    r.p_double = -INFINITY;
+    r.p_double = (double)-INFINITY;
     CHECK_EQ_TEXT(jwrite(&rich_type, &r, 0), "EINVAL p_double: JSON has no such number");
     CHECK_EQ_TEXT(jwrite(&rich_type, &r, MICRO_JSON_CANONICAL), "{\"pDouble\":\"-Infinity\"}");
     r = jwrite_rich();
@@ -329,7 +346,7 @@ TEST(json_write_refuses)
     CHECK_EQ_TEXT(jwrite(&rich_type, &r, 0), "EINVAL p_bytes: text without bytes");
     r = jwrite_rich();
     rich inner = jwrite_rich(), *list[] = { NULL, &inner };
-    rich_entry_zd bad[] = { { 5, NAN }, { 1, 2 } };
+    rich_entry_zd bad[] = { { 5, (double)NAN }, { 1, 2 } };
     inner.m_zd.ptr = bad;
     inner.m_zd.len = 2;
     r.r_self.ptr = list;
@@ -364,11 +381,12 @@ TEST(json_write_depth)
     CHECK_EQ_STR(s, "");
     CHECK(strstr(fixture_error(ctx), "p_self.p_self: nested too deeply") != NULL);
     chain[0].p_self = &chain[3]; /* a ring */
-    CHECK_EQ_INT(micro_json_write(ctx, &rich_type, &chain[3], MICRO_JSON_PRETTY, &s), MICRO_ETOOBIG);
+    CHECK_EQ_INT(micro_json_write(ctx, &rich_type, &chain[3], MICRO_JSON_PRETTY, &s),
+                 MICRO_ETOOBIG);
     fixture_end(ctx);
 }
 
-/* ---- buffers -----------------------------------------------------------------------------------*/
+/* ---- buffers -------------------------------------------------------------------------------- */
 
 static rich jwrite_sample(void)
 {
@@ -454,7 +472,8 @@ TEST(json_write_map_leaves_the_arena_as_it_was)
     CHECK_EQ_INT(micro__json_write(ctx, &rich_type, &r, 0, &out), MICRO_OK);
     micro__mark after = micro__arena_mark(&ctx->arena);
     CHECK(before.pos == after.pos && before.chunk == after.chunk && ctx->arena.failed);
-    CHECK_EQ_INT(fixture_read(ctx, &rich_type, "{\"m_si\":{\"b\":1,\"a\":2,\"b\":3}}", &r), MICRO_OK);
+    CHECK_EQ_INT(fixture_read(ctx, &rich_type, "{\"m_si\":{\"b\":1,\"a\":2,\"b\":3}}", &r),
+                 MICRO_OK);
     CHECK(ctx->arena.failed);
     micro__buf_free(&out);
     fixture_end(ctx);
@@ -476,7 +495,7 @@ TEST(json_write_into_a_failed_buffer)
     fixture_end(ctx);
 }
 
-/* ---- white space -------------------------------------------------------------------------------*/
+/* ---- white space ---------------------------------------------------------------------------- */
 
 TEST(json_indent)
 {

@@ -111,7 +111,7 @@ static size_t wire_rewrite(const uint8_t *data, size_t len, uint8_t *out, size_t
 
 TEST(mdns_wire_writes_as_peers_do)
 {
-    static const char *const answers[] = {
+    static const char *const packets[] = {
         "mdns-get-answer.hex",
         "mdns-get-answer-large.hex",
         "mdns-list-answer.hex",
@@ -123,9 +123,9 @@ TEST(mdns_wire_writes_as_peers_do)
         "later-v6.10-mdns-get-answer.hex",
     };
     static uint8_t data[MDNS_GOLDEN_PACKET], out[MDNS_GOLDEN_PACKET];
-    for (size_t i = 0; i < MICRO_COUNTOF(answers); i++) {
-        NOTE("%s", answers[i]);
-        size_t len = mdns_golden_hex(answers[i], data);
+    for (size_t i = 0; i < MICRO_COUNTOF(packets); i++) {
+        NOTE("%s", packets[i]);
+        size_t len = mdns_golden_hex(packets[i], data);
         size_t n = wire_rewrite(data, len, out, sizeof out);
         CHECK_EQ_MEM(out, n, data, len);
         for (size_t cap = 0; cap < len; cap++) /* no room is no packet */

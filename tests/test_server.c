@@ -456,7 +456,7 @@ TEST(server_stop_finishes_what_runs)
     raw_send(f.fd,
              server_post(req, sizeof req, "Micro-Method: Test.Slow\r\n", "{\"name\":\"300\"}"));
     raw_sleep(50);
-    char address[64];
+    char address[128];
     snprintf(address, sizeof address, "%s", micro_service_address(f.svc));
     long long start = raw_ms();
     micro_service_stop(f.svc);

@@ -25,7 +25,8 @@ static int civet_request(struct mg_connection *c, void *arg)
     }
     int total = snprintf(reply, sizeof reply,
                          "HTTP/1.1 200 OK\r\nContent-Type: application/json-rpc\r\n"
-                         "Content-Length: %d\r\nConnection: keep-alive\r\n\r\n%s", n, out);
+                         "Content-Length: %d\r\nConnection: keep-alive\r\n\r\n%s",
+                         n, out);
     mg_write(c, reply, (size_t)total);
     return 200;
 }
@@ -37,10 +38,11 @@ int main(int argc, char **argv)
     if (argc < 3)
         return 2;
     snprintf(at, sizeof at, "127.0.0.1:%s", argv[1]);
-    const char *options[] = { "listening_ports", at, "num_threads", argv[2],
-                              "enable_keep_alive", "yes", "keep_alive_timeout_ms", "60000",
-                              "tcp_nodelay", "1", "connection_queue", "4096",
-                              "listen_backlog", "4096", NULL };
+    const char *options[] = {
+        "listening_ports",       at,      "num_threads", argv[2], "enable_keep_alive", "yes",
+        "keep_alive_timeout_ms", "60000", "tcp_nodelay", "1",     "connection_queue",  "4096",
+        "listen_backlog",        "4096",  NULL
+    };
     mg_init_library(0);
     struct mg_context *server = mg_start(NULL, NULL, options);
     if (!server)

@@ -6,14 +6,17 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-typedef struct body { size_t len; char bytes[1024]; } body;
+typedef struct body {
+    size_t len;
+    char bytes[1024];
+} body;
 
 static enum MHD_Result mhd_reply(struct MHD_Connection *c, const body *b)
 {
     char out[512] = "bad\n";
     int n = peer_hello(b->bytes, b->len, out, sizeof out);
-    struct MHD_Response *r = MHD_create_response_from_buffer(n < 0 ? 4 : (size_t)n, out,
-                                                             MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(n < 0 ? 4 : (size_t)n, out, MHD_RESPMEM_MUST_COPY);
 
     MHD_add_response_header(r, "Content-Type", "application/json-rpc");
     enum MHD_Result result = MHD_queue_response(c, n < 0 ? 400 : 200, r);
@@ -62,9 +65,8 @@ int main(int argc, char **argv)
 
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (!MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, (unsigned short)port, NULL, NULL,
-                          mhd_request, NULL, MHD_OPTION_SOCK_ADDR, &at,
-                          MHD_OPTION_NOTIFY_COMPLETED, mhd_done, NULL,
-                          MHD_OPTION_CONNECTION_LIMIT, 20000u,
+                          mhd_request, NULL, MHD_OPTION_SOCK_ADDR, &at, MHD_OPTION_NOTIFY_COMPLETED,
+                          mhd_done, NULL, MHD_OPTION_CONNECTION_LIMIT, 20000u,
                           MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u, MHD_OPTION_END))
         return 1;
     for (;;)

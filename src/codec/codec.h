@@ -6,7 +6,7 @@
 
 #include "../base/ctx.h"
 
-/* ---- type.c, check.c, describe.c: walking a table ---------------------------------------------*/
+/* ---- type.c, check.c, describe.c: walking a table ------------------------------------------- */
 
 /* What micro_type.flags holds for the ready-made types; tables of users have 0. */
 enum micro__type_flags {
@@ -40,7 +40,7 @@ MICRO_PRIVATE const char *micro__type_check(const micro_type *type);
 MICRO_PRIVATE const micro_desc *micro__type_describe(micro__arena *a, const micro_type *type,
                                                      int max_depth);
 
-/* ---- json_read.c, json_write.c, json_text.c, value.c ------------------------------------------
+/* ---- json_read.c, json_write.c, json_text.c, value.c -------------------------------------------
  * Reading is in place: text[0..len) may be overwritten, strings point into it and are terminated
  * where their quote stood, so it must live as long as obj. text[len] must be a byte that may be
  * written (it is put back). On error obj is zero and ctx's error says where ("lines[2].price:
@@ -61,7 +61,7 @@ MICRO_PRIVATE const char *micro__json_skip(const char *p, const char *end);
  * ends. The text has been checked. */
 MICRO_PRIVATE void micro__json_indent(micro_buf *out, micro_str json, const char *indent);
 
-/* ---- proto_read.c, proto_write.c --------------------------------------------------------------
+/* ---- proto_read.c, proto_write.c ---------------------------------------------------------------
  * Strings are copied into ctx (they need a terminator); bytes point into data. Errors as for JSON;
  * EINVAL also when reading: a micro_value has no protobuf form. */
 MICRO_PRIVATE micro_err micro__proto_read(micro_ctx *ctx, const micro_type *type,
@@ -69,7 +69,7 @@ MICRO_PRIVATE micro_err micro__proto_read(micro_ctx *ctx, const micro_type *type
 MICRO_PRIVATE micro_err micro__proto_write(micro_ctx *ctx, const micro_type *type, const void *obj,
                                            micro_buf *out);
 
-/* ---- error_json.c -----------------------------------------------------------------------------*/
+/* ---- error_json.c --------------------------------------------------------------------------- */
 
 /* {"id":..,"code":..,"detail":..,"status":..}, all four, no newline. */
 MICRO_PRIVATE void micro__error_write(micro_buf *out, const micro_error *e);
@@ -78,7 +78,7 @@ MICRO_PRIVATE void micro__error_write(micro_buf *out, const micro_error *e);
  * micro_call shall return: the code, or EREMOTE; ENOMEM if there is no memory to read it. */
 MICRO_PRIVATE micro_err micro__error_read(micro_ctx *ctx, micro_str text);
 
-/* ---- codec.c: content types -------------------------------------------------------------------*/
+/* ---- codec.c: content types ----------------------------------------------------------------- */
 
 typedef enum micro__wire {
     MICRO__WIRE_BARE,    /* the body is the message; routing in Micro-* headers */
@@ -104,7 +104,7 @@ MICRO_PRIVATE micro_err micro__codec_decode(const micro_codec *c, micro_ctx *ctx
                                             const micro_type *type, char *in, size_t len,
                                             void *obj);
 
-/* ---- jsonrpc.c, protorpc.c: envelopes ---------------------------------------------------------
+/* ---- jsonrpc.c, protorpc.c: envelopes ----------------------------------------------------------
  * Readers point into in and change nothing in it (a string with escapes is copied into ctx), so the
  * strings they find are not terminated. The body they find is then decoded by its codec. */
 typedef struct micro__envelope {

@@ -5,7 +5,7 @@
 
 #include "codec.h"
 
-/* ---- type.c -----------------------------------------------------------------------------------*/
+/* ---- type.c --------------------------------------------------------------------------------- */
 
 /* Length of a member's name on the wire: without one trailing underscore. */
 static inline size_t micro__field_name_len(const micro_field *f)
@@ -107,7 +107,7 @@ MICRO_PRIVATE micro_err micro__where_report(const micro__where *w, micro_ctx *ct
  * it was the buffer that failed, and ctx is told. */
 MICRO_PRIVATE micro_err micro__undo(micro_ctx *ctx, micro_buf *out, size_t len, micro_err err);
 
-/* ---- map.c ------------------------------------------------------------------------------------*/
+/* ---- map.c ---------------------------------------------------------------------------------- */
 
 /* Indices of n elements of a map in the order of their keys; *order is NULL if they stand so
  * already. by_text: numbers as text. False: out of memory. */
@@ -117,7 +117,7 @@ MICRO_PRIVATE bool micro__map_order(micro__arena *a, const void *base, size_t n,
 MICRO_PRIVATE bool micro__map_dedupe(micro__arena *a, void *base, size_t *n, size_t stride,
                                      const micro_field *key);
 
-/* ---- json_text.c: tokens ----------------------------------------------------------------------*/
+/* ---- json_text.c: tokens -------------------------------------------------------------------- */
 
 enum micro__json_classes {
     MICRO__JSON_STOP = 1, /* quote, backslash, control */
@@ -238,7 +238,7 @@ static inline char *micro__json_next(char *p)
     return p;
 }
 
-/* ---- proto_read.c, proto_write.c --------------------------------------------------------------*/
+/* ---- proto_read.c, proto_write.c ------------------------------------------------------------ */
 
 /* Wire types of protobuf, and the one that each kind has. */
 enum micro__proto_wires {
@@ -342,7 +342,7 @@ static inline uint64_t micro__text_copy(char *to, const char *from, size_t len)
 
 #define MICRO__TEXT_HIGH UINT64_C(0x8080808080808080) /* of what text_copy returns */
 
-/* ---- json_read.c, json_write.c, value.c -------------------------------------------------------*/
+/* ---- json_read.c, json_write.c, value.c ----------------------------------------------------- */
 
 typedef struct micro__json_out {
     micro_ctx *ctx;

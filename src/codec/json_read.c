@@ -25,7 +25,7 @@ static bool json_read_word(const micro__json_in *in, const char *p, const char *
     return (size_t)(in->end - p) >= len && memcmp(p, word, len) == 0;
 }
 
-/* ---- scalars ----------------------------------------------------------------------------------*/
+/* ---- scalars -------------------------------------------------------------------------------- */
 
 /* A number, or a string that holds one and nothing else. *from to *to is the number; returns the
  * place behind the token. */
@@ -192,7 +192,7 @@ static char *json_read_chars(micro__json_in *in, char *p, const micro_field *f, 
     return p;
 }
 
-/* ---- values of a kind -------------------------------------------------------------------------*/
+/* ---- values of a kind ----------------------------------------------------------------------- */
 
 static char *json_read_pointer(micro__json_in *in, char *p, const micro_field *f, void *slot)
 {
@@ -253,7 +253,7 @@ static char *json_read_element(micro__json_in *in, char *p, const micro_field *f
     return null ? p + 4 : json_read_slot(in, p, f, slot);
 }
 
-/* ---- lists and maps ---------------------------------------------------------------------------*/
+/* ---- lists and maps ------------------------------------------------------------------------- */
 
 /* The elements, up to the bracket; l has room for a fixed number if limit says so. */
 static char *json_read_elements(micro__json_in *in, char *p, const micro_field *f, micro__fill *l,
@@ -398,7 +398,7 @@ static char *json_read_map(micro__json_in *in, char *p, const micro_field *f, ch
     return p;
 }
 
-/* ---- messages ---------------------------------------------------------------------------------*/
+/* ---- messages ------------------------------------------------------------------------------- */
 
 /* A member that has a label, or is null. */
 static char *json_read_labelled(micro__json_in *in, char *p, const micro_field *f, char *obj)

@@ -14,7 +14,7 @@ MICRO_PRIVATE_DEF const uint8_t micro__json_class[256] = {
     JSON_TEXT_64(MICRO__JSON_HIGH)
 };
 
-/* ---- failures ---------------------------------------------------------------------------------*/
+/* ---- failures ------------------------------------------------------------------------------- */
 
 MICRO_PRIVATE char *micro__json_fail(micro__json_in *in, micro_err err, const char *what)
 {
@@ -36,7 +36,7 @@ MICRO_PRIVATE char *micro__json_enter(micro__json_in *in, char *p)
     return micro__json_next(p);
 }
 
-/* ---- strings ----------------------------------------------------------------------------------*/
+/* ---- strings -------------------------------------------------------------------------------- */
 
 static unsigned json_text_hex(char c)
 {
@@ -172,7 +172,7 @@ MICRO_PRIVATE char *micro__json_string_slow(micro__json_in *in, char *start, con
     return start + (close - start) + 1;
 }
 
-/* ---- numbers ----------------------------------------------------------------------------------*/
+/* ---- numbers -------------------------------------------------------------------------------- */
 
 static const char *json_text_digits(const char *p, const char *end)
 {
@@ -256,7 +256,7 @@ MICRO_PRIVATE bool micro__json_integer(const char *p, const char *end, uint64_t 
     return true;
 }
 
-/* ---- skipping ---------------------------------------------------------------------------------*/
+/* ---- skipping ------------------------------------------------------------------------------- */
 
 static const char *json_text_word(const char *p, const char *end, const char *word, size_t len)
 {

@@ -17,7 +17,7 @@ MICRO_PRIVATE bool micro__json_deeper(micro__json_out *out)
     return true;
 }
 
-/* ---- text -------------------------------------------------------------------------------------*/
+/* ---- text ----------------------------------------------------------------------------------- */
 
 static void json_write_escape(micro_buf *out, unsigned c)
 {
@@ -149,7 +149,7 @@ static void json_write_name(micro__json_out *out, const micro_field *f, bool fir
     b->len += (size_t)(to - start) + n + 2;
 }
 
-/* ---- scalars ----------------------------------------------------------------------------------*/
+/* ---- scalars -------------------------------------------------------------------------------- */
 
 MICRO_PRIVATE bool micro__json_write_double(micro__json_out *out, double v, bool single)
 {
@@ -226,7 +226,7 @@ static bool json_write_text(micro__json_out *out, const micro_field *f, const vo
     return true;
 }
 
-/* ---- values of a kind -------------------------------------------------------------------------*/
+/* ---- values of a kind ----------------------------------------------------------------------- */
 
 static bool json_write_pointer(micro__json_out *out, const micro_field *f, const char *slot)
 {
@@ -347,7 +347,7 @@ static bool json_write_map(micro__json_out *out, const micro_field *f, const cha
     return ok;
 }
 
-/* ---- messages ---------------------------------------------------------------------------------*/
+/* ---- messages ------------------------------------------------------------------------------- */
 
 /* A member's value, whatever its label. */
 static bool json_write_value(micro__json_out *out, const micro_field *f, const char *obj)
@@ -525,7 +525,7 @@ MICRO_API micro_err micro_json_write(micro_ctx *ctx, const micro_type *type, con
     return err;
 }
 
-/* ---- white space ------------------------------------------------------------------------------*/
+/* ---- white space ---------------------------------------------------------------------------- */
 
 static void json_write_line(micro_buf *out, const char *indent, size_t depth)
 {

@@ -323,7 +323,7 @@ MICRO_PRIVATE micro_err micro__jsonrpc_read_reply(micro_ctx *ctx, char *in, size
     return jsonrpc_read(ctx, in, len, true, env);
 }
 
-/* ---- writing ----------------------------------------------------------------------------------*/
+/* ---- writing -------------------------------------------------------------------------------- */
 
 /* Raw bytes may have been none, which would not be JSON. */
 static void jsonrpc_end_body(micro_buf *out, size_t at)

@@ -13,7 +13,7 @@ typedef struct proto_in {
 static bool proto_read_message(proto_in *in, const uint8_t *p, const uint8_t *end,
                                const micro_type *type, char *obj);
 
-/* ---- tokens -----------------------------------------------------------------------------------*/
+/* ---- tokens --------------------------------------------------------------------------------- */
 
 MICRO_PRIVATE_DEF const uint8_t micro__proto_wire[MICRO_KIND_chars + 1] = {
     [MICRO_KIND_double] = MICRO__PROTO_64,     [MICRO_KIND_float] = MICRO__PROTO_32,
@@ -92,7 +92,7 @@ MICRO_PRIVATE const uint8_t *micro__proto_group(const uint8_t *p, const uint8_t 
     }
 }
 
-/* ---- values -----------------------------------------------------------------------------------*/
+/* ---- values --------------------------------------------------------------------------------- */
 
 static uint64_t proto_read_little(const uint8_t *p, size_t n)
 {
@@ -224,7 +224,7 @@ static bool proto_read_slot(proto_in *in, const micro__proto_token *t, const mic
            micro__where_fail(&in->where, MICRO_EFORMAT, "number out of range");
 }
 
-/* ---- lists ------------------------------------------------------------------------------------*/
+/* ---- lists ---------------------------------------------------------------------------------- */
 
 /* How many numbers a packed list holds. */
 static bool proto_read_count(const micro__proto_token *t, unsigned wire, size_t *n)
@@ -302,7 +302,7 @@ static bool proto_read_repeated(proto_in *in, const micro__proto_token *t, const
     return ok;
 }
 
-/* ---- messages ---------------------------------------------------------------------------------*/
+/* ---- messages ------------------------------------------------------------------------------- */
 
 static MICRO__NOINLINE bool proto_read_field(proto_in *in, const micro__proto_token *t,
                                              const micro_field *f, char *obj)

@@ -11,7 +11,7 @@ typedef struct proto_out {
 static bool proto_write_message(proto_out *out, const micro_type *type, const char *obj,
                                 bool entry);
 
-/* ---- pieces -----------------------------------------------------------------------------------*/
+/* ---- pieces --------------------------------------------------------------------------------- */
 
 static char *proto_write_digits(char *to, uint64_t v)
 {
@@ -86,7 +86,7 @@ static void proto_write_close(micro_buf *out, size_t at)
     proto_write_digits(out->ptr + at - 1, len);
 }
 
-/* ---- values -----------------------------------------------------------------------------------*/
+/* ---- values --------------------------------------------------------------------------------- */
 
 /* How a number is loaded: four bytes with their sign, or without, eight bytes, or otherwise. */
 enum proto_write_form {
@@ -328,7 +328,7 @@ static MICRO__NOINLINE bool proto_write_list(proto_out *out, const micro_field *
     return true;
 }
 
-/* ---- messages ---------------------------------------------------------------------------------*/
+/* ---- messages ------------------------------------------------------------------------------- */
 
 static bool proto_write_special(proto_out *out, const micro_type *type, const char *obj)
 {

@@ -4,7 +4,7 @@
 
 enum { PROTORPC_METHOD = 0x0a, PROTORPC_SEQ = 0x11, PROTORPC_ERROR = 0x1a }; /* tags as written */
 
-/* ---- reading ----------------------------------------------------------------------------------*/
+/* ---- reading -------------------------------------------------------------------------------- */
 
 static micro_err protorpc_fail(micro_ctx *ctx, const char *what)
 {
@@ -86,7 +86,7 @@ MICRO_PRIVATE micro_err micro__protorpc_read_reply(micro_ctx *ctx, char *in, siz
     return protorpc_read(ctx, in, len, true, env);
 }
 
-/* ---- writing ----------------------------------------------------------------------------------*/
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static void protorpc_put32(micro_buf *out, size_t at, size_t v)
 {

@@ -20,7 +20,7 @@ MICRO_API_DATA_ const micro_type micro_type_pair = {
     sizeof(micro_type), sizeof(micro_field), 2, "Pair", sizeof(micro_pair), type_pair_rows, 0
 };
 
-/* ---- zero -------------------------------------------------------------------------------------*/
+/* ---- zero ----------------------------------------------------------------------------------- */
 
 static void type_fill(const micro_type *type, char *obj)
 {
@@ -87,7 +87,7 @@ MICRO_PRIVATE void micro__field_zero(const micro_field *f, void *obj)
     }
 }
 
-/* ---- looking up -------------------------------------------------------------------------------*/
+/* ---- looking up ----------------------------------------------------------------------------- */
 
 /* Whether key is the name in any letter case, or its camelCase form: underscores left out. */
 static bool type_folds(const char *name, size_t len, micro_str key)
@@ -132,7 +132,7 @@ MICRO_PRIVATE const micro_field *micro__type_tagged(const micro_type *type, uint
     return NULL;
 }
 
-/* ---- what an object holds ---------------------------------------------------------------------*/
+/* ---- what an object holds ------------------------------------------------------------------- */
 
 static bool type_nonzero(const char *slot, size_t size)
 {
@@ -220,7 +220,7 @@ MICRO_PRIVATE bool micro__field_which_ok(const micro_type *type, const micro_fie
     return !which;
 }
 
-/* ---- enums and integers -----------------------------------------------------------------------*/
+/* ---- enums and integers --------------------------------------------------------------------- */
 
 /* Whether an enum's type is signed: only of interest where it is narrower than int, and there the
  * compiler decides by the same rule. */
@@ -353,7 +353,7 @@ MICRO_PRIVATE bool micro__int_store(const micro_field *f, void *slot, uint64_t m
     return true;
 }
 
-/* ---- lists ------------------------------------------------------------------------------------*/
+/* ---- lists ---------------------------------------------------------------------------------- */
 
 /* The pointer in a list has a type of its own: it goes through memcpy. */
 MICRO_PRIVATE micro__fill micro__list_load(const void *list)

@@ -7,7 +7,7 @@ static const micro_field value_key = {
     MICRO_PLAIN, 0,    0
 };
 
-/* ---- reading ----------------------------------------------------------------------------------*/
+/* ---- reading -------------------------------------------------------------------------------- */
 
 static void value_set(micro_value *v, enum micro_value_kind kind)
 {
@@ -132,7 +132,7 @@ MICRO_PRIVATE char *micro__value_read(micro__json_in *in, char *p, micro_value *
     }
 }
 
-/* ---- writing ----------------------------------------------------------------------------------*/
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static bool value_write_items(micro__json_out *out, const micro_value *v)
 {
@@ -196,7 +196,7 @@ MICRO_PRIVATE bool micro__value_write(micro__json_out *out, const micro_value *v
     }
 }
 
-/* ---- for users --------------------------------------------------------------------------------*/
+/* ---- for users ------------------------------------------------------------------------------ */
 
 MICRO_API const micro_value *micro_value_get(const micro_value *object, const char *name)
 {

@@ -125,7 +125,10 @@ MICRO_PRIVATE void micro__host_name(char *out, size_t size)
     if (gethostname(name, sizeof name) < 0)
         name[0] = '\0';
     name[sizeof name - 1] = '\0'; /* a name that was cut need not be terminated */
-    snprintf(out, size, "%s", name[0] ? name : "localhost");
+    const char *text = name[0] ? name : "localhost";
+    size_t n = strlen(text) < size ? strlen(text) : size - 1; /* what does not fit is cut */
+    memcpy(out, text, n);
+    out[n] = '\0';
 }
 
 /* A field of /proc/self/stat; 1 is the one behind the name, which may hold anything. */
