@@ -267,7 +267,11 @@ def file_lines(path):
 
 
 def registered(path, count):
-    return lambda: os.path.exists(path) and len(file_lines(path)) == count
+    """Whether the file holds so many services, and nothing else."""
+    def there():
+        lines = file_lines(path) if os.path.exists(path) else []
+        return len(lines) == count and all(re.match(r"\d+ {", line) for line in lines)
+    return there
 
 
 def test_custom_registry_by_option():

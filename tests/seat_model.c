@@ -1,439 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* The engine's own source under the checker of seat_model.h: seat.c, monitor.c, loop.c, engine.c and
- * timer.c are compiled as they are, with atomic operations, mutexes, conditions, threads, sleeping and
- * the poller in the checker's hands. What is made up here: the poller, connections (instead of
- * conn.c) and their peers.
+ * timer.c are compiled as they are, with their atomic operations, locks, conditions, threads, naps and
+ * system calls in the checker's hands (seat_model_hooks.h). Made up here: the poller (edge-triggered),
+ * connections (instead of conn.c), and their peers, who send whenever they like.
  *
- *   seat_model [--limit STATES] [--trail] SCENARIO
- *   seat_model --list
+ *   seat_model [--limit=STATES] [--trail] NAME=VALUE...    what happens: model_scenario
+ *   exit 0: all states are good; 1: one is not; 2: wrong usage; 3: there are more states
  *
- * Any order of atomic steps is tried. A store that is not seq_cst may also become visible to others
- * later, up to its thread's next locked operation: what x86 does. Loads are never reordered. */
+ * Memory is that of x86: a store that is not seq_cst may become visible to others later, up to its
+ * thread's next locked operation or system call. Loads are not reordered. */
 #define MICRO_MAX_HEADERS 1
 #define MICRO_MAX_HEADER 16
 #define MICRO_CONN_BUF 16
 
 #include "net/engine.h"
 
-#include "seat_model.h"
-
-#include <stdio.h>
 #include <stdlib.h>
 
-enum { MODEL_CONNS = 3, MODEL_LOOPS = 2, MODEL_BLOCKS = 5, MODEL_TASKS = 2, MODEL_CALLS = 2 };
-enum { MODEL_MAIN, MODEL_POSTER, MODEL_MONITOR, MODEL_WORKER };           /* coroutines */
-enum { MODEL_CLIENTS = MODEL_THREADS, MODEL_MEMORY };                     /* environment */
-enum {
-    MODEL_BEGIN, MODEL_LOAD, MODEL_STORE, MODEL_RMW, MODEL_LOCK, MODEL_WAIT, MODEL_TIMED, MODEL_START,
-    MODEL_STARTED, MODEL_JOIN, MODEL_SLEEP, MODEL_WAKE, MODEL_POLL, MODEL_RECV, MODEL_NEED, MODEL_CHOOSE
-};
-
-/* ---- scenarios ----------------------------------------------------------------------------- */
-
-enum {
-    MODEL_PLAIN,    /* takes any time and says nothing: the order of steps decides */
-    MODEL_EITHER,   /* may declare that it blocks */
-    MODEL_NEEDS,    /* ends when connection 1 has had an answer, and does not say so */
-    MODEL_DECLARED, /* the same, and says so */
-    MODEL_CALLS_IT, /* the same as a client call does it: a brief wait in the seat first */
-    MODEL_HABITUAL, /* the same, on a route that is known to block */
-    MODEL_POSTS,    /* gives its loop a task */
-    MODEL_AWAITS    /* the same, and ends when that has run */
-};
-
-typedef struct model_scenario {
-    const char *name;
-    int loops, threads, conns, calls;
-    int handlers[MODEL_CONNS][MODEL_CALLS];
-    int create_fails; /* so many times a thread cannot be created */
-    bool fails_early; /* at the start too */
-    bool idle_exit;   /* spares may end at any time */
-    bool monitor_off; /* never looks */
-    bool from_start;  /* the start is part of it; else it begins when all that has been started */
-    bool stop;        /* peers close after their last call, the engine is stopped at any time */
-    bool posts;       /* a foreign thread posts a task */
-    bool sticks;      /* too few threads: it must get stuck, and say so */
-    bool accepts;     /* connections come in on loop 0 while all runs; else they are there */
-    bool writable;    /* a new connection is reported as writable */
-    bool fine;        /* steps after what is visible to others too: what comes with it is no longer one with it */
-} model_scenario;
-
-#define MODEL_ALL(kind) { { kind, kind }, { kind, kind }, { kind, kind } }
-static const model_scenario model_scenarios[] = {
-    { "start", .loops = 2, .threads = 2, .from_start = true },
-    { "start-fails", .loops = 2, .threads = 3, .from_start = true, .create_fails = 1, .fails_early = true },
-    { "start-serve", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .from_start = true, .accepts = true },
-    { "alone", .loops = 1, .threads = 1, .conns = 2, .calls = 2 },
-    { "alone-sticks", .loops = 1, .threads = 1, .conns = 2, .calls = 1, .sticks = true, .handlers = { { MODEL_NEEDS } } },
-    { "plain", .loops = 1, .threads = 2, .conns = 2, .calls = 1 },
-    { "plain-fine", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .fine = true },
-    { "plain-writable", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .writable = true },
-    { "either", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .handlers = MODEL_ALL(MODEL_EITHER) },
-    { "needs", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .handlers = { { MODEL_NEEDS } } },
-    { "needs-fails", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .create_fails = 1, .handlers = { { MODEL_NEEDS } } },
-    { "needs-idle", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .idle_exit = true, .handlers = { { MODEL_NEEDS } } },
-    { "declared", .loops = 1, .threads = 2, .conns = 2, .calls = 2, .monitor_off = true, .handlers = MODEL_ALL(MODEL_EITHER) },
-    { "declared-needs", .loops = 1, .threads = 2, .conns = 2, .calls = 2, .monitor_off = true, .handlers = { { MODEL_DECLARED } } },
-    { "declared-fails", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .create_fails = 1, .handlers = { { MODEL_DECLARED } } },
-    { "call", .loops = 1, .threads = 2, .conns = 2, .calls = 2, .monitor_off = true, .handlers = { { MODEL_CALLS_IT, MODEL_CALLS_IT } } },
-    { "habit", .loops = 1, .threads = 2, .conns = 2, .calls = 2, .monitor_off = true, .handlers = { { MODEL_HABITUAL, MODEL_HABITUAL } } },
-    { "posts", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .handlers = { { MODEL_POSTS } } },
-    { "posts-foreign", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .posts = true },
-    { "posts-await", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .handlers = { { MODEL_AWAITS } } },
-    { "stop", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .stop = true },
-    { "stop-start", .loops = 1, .threads = 2, .stop = true, .from_start = true },
-    { "stop-idle", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .stop = true, .idle_exit = true },
-    { "stop-fails", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .stop = true, .create_fails = 1 },
-    { "loops", .loops = 2, .threads = 2, .conns = 2, .calls = 1 },
-    { "loops-accept", .loops = 2, .threads = 2, .conns = 2, .calls = 1, .accepts = true },
-    { "loops-needs", .loops = 2, .threads = 3, .conns = 2, .calls = 1, .handlers = { { MODEL_NEEDS } } },
-    { "loops-declared", .loops = 2, .threads = 3, .conns = 2, .calls = 1, .monitor_off = true, .handlers = MODEL_ALL(MODEL_EITHER) },
-    { "three", .loops = 1, .threads = 3, .conns = 2, .calls = 1 },
-    { "three-needs", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .handlers = { { MODEL_NEEDS } } },
-    { "three-needs-fails", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .create_fails = 1, .handlers = { { MODEL_NEEDS } } },
-    { "three-declared", .loops = 1, .threads = 3, .conns = 2, .calls = 2, .monitor_off = true, .handlers = MODEL_ALL(MODEL_EITHER) },
-    { "three-conns", .loops = 1, .threads = 3, .conns = 3, .calls = 1, .monitor_off = true, .handlers = MODEL_ALL(MODEL_EITHER) },
-    { "three-idle", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .idle_exit = true },
-    { "three-either", .loops = 1, .threads = 3, .conns = 2, .calls = 1, .handlers = MODEL_ALL(MODEL_EITHER) },
-    { "plain-more", .loops = 1, .threads = 2, .conns = 2, .calls = 2 },
-    { "loops-three", .loops = 2, .threads = 3, .conns = 2, .calls = 1 },
-    { "loops-stop", .loops = 2, .threads = 3, .conns = 2, .calls = 1, .stop = true },
-    { "stop-more", .loops = 1, .threads = 2, .conns = 2, .calls = 1, .stop = true },
-    { "posts-both", .loops = 1, .threads = 2, .conns = 1, .calls = 1, .posts = true, .handlers = { { MODEL_POSTS } } },
-};
-
-static const model_scenario *model_s;
-
-/* ---- the world ----------------------------------------------------------------------------- */
-
-typedef struct model_conn {
-    micro__conn c;
-    int sent, data, answered, unflushed, served;
-    unsigned events; /* the poller will report */
-    int serving;     /* actor + 1 that has it; ghost */
-    bool arrived, added, ended, closed;
-} model_conn;
-
-/* A thread's plain store that others do not see yet. */
-typedef struct model_late {
-    void *at;
-    size_t size;
-    uint64_t value;
-} model_late;
-
-static _Alignas(64) struct {
-    model_conn conn[MODEL_CONNS];
-    micro__task task[MODEL_TASKS];
-    bool task_used[MODEL_TASKS], block_used[MODEL_BLOCKS], engine_freed, finished, started;
-    bool woken[MODEL_LOOPS];
-    int driver[MODEL_LOOPS];       /* actor + 1 in the seat; ghost */
-    uint64_t inside[MODEL_LOOPS];  /* the word of a handler that has begun; ghost */
-    int locked, create_fails, posted, tasks_run;
-    int calls;
-    bool capped;
-    model_late late[MODEL_THREADS];
-    micro__habit habit;
-} model_w;
-
-static _Alignas(64) char model_blocks[MODEL_BLOCKS][8192];
-static _Alignas(64) char model_engine_block[sizeof(micro__engine) + 64 + MODEL_LOOPS * sizeof(micro__loop) + 64];
-static micro__engine *model_e;
-static micro__port model_port = { .kind = MICRO__SRC_PORT, .o = { .idle_ms = -1 } };
-static micro_ctx *const model_ctx = (micro_ctx *)(void *)&model_port; /* never looked at */
-
-#define MODEL_MUST(what, problem) ((what) ? (void)0 : model_fail(problem))
-
-static int model_loop_index(const micro__loop *l)
-{
-    return (int)(l - model_e->loops);
-}
-
-/* The memory that an operation goes to must still be there. */
-static void model_alive(const void *at)
-{
-    const char *p = at;
-
-    if (p >= model_engine_block && p < model_engine_block + sizeof model_engine_block)
-        MODEL_MUST(!model_w.engine_freed, "the engine is used after it was freed");
-    for (int i = 0; i < MODEL_BLOCKS; i++)
-        if (p >= model_blocks[i] && p < model_blocks[i] + sizeof model_blocks[i])
-            MODEL_MUST(model_w.block_used[i], "a thread's memory is used after it was freed");
-}
-
-/* Operations whose order with others changes nothing need not be tried in every order: on what nobody
- * writes in this scenario, on what is guarded by the lock that is held, on flags for the log. */
-static bool model_alone(const void *at)
-{
-    bool constant = !model_s->stop && (at == &model_e->stopping || at == &model_e->monitor.stop);
-    bool guarded = false;
-
-    for (int i = 0; i < MODEL_BLOCKS; i++)
-        guarded |= at == &((micro__thread *)(void *)model_blocks[i])->target;
-    return constant || (guarded && model_w.locked == model_current + 1) || at == &model_e->capped;
-}
-
-static int model_visible(int kind, const char *where, const void *at, uint64_t arg)
-{
-    int choice = model_alone(at) ? 0 : model_step(kind, where, at, arg);
-
-    if (model_current >= 0)
-        model_alive(at);
-    return choice;
-}
-
-/* ---- atomic operations --------------------------------------------------------------------- */
-
-/* The rules of the seat, seen from its word. */
-static void model_seat_changes(const void *at, uint64_t old, uint64_t new, bool swap, int actor)
-{
-    for (int i = 0; model_e && i < model_e->nloops; i++) {
-        if (at != &model_e->loops[i].seat)
-            continue;
-        if (swap) {
-            MODEL_MUST(old & MICRO__IN_HANDLER && !(new & MICRO__IN_HANDLER), "a swap of a seat that is driven");
-            MODEL_MUST(!model_w.driver[i], "two threads in one seat");
-            model_w.driver[i] = actor + 1;
-            model_w.inside[i] = 0;
-        } else {
-            MODEL_MUST(!(old & MICRO__IN_HANDLER) && new & MICRO__IN_HANDLER, "a store to a seat that is free");
-            MODEL_MUST(model_w.driver[i] == actor + 1, "a store to a seat by a thread that is not in it");
-            model_w.driver[i] = 0;
-        }
-    }
-}
-
-/* Handing a connection back: only by the thread that has it, once. */
-static void model_item_pushed(const void *at, const void *item)
-{
-    for (int i = 0; i < MODEL_CONNS; i++) {
-        model_conn *m = &model_w.conn[i];
-        if (item != &m->c.link || at != &m->c.loop->inbox || !m->c.joined)
-            continue;
-        MODEL_MUST(m->serving == model_current + 1, "a connection is given back by a thread that does not have it");
-        m->serving = 0;
-    }
-}
-
-static void model_changes(const void *at, uint64_t old, uint64_t new, bool swap)
-{
-    model_seat_changes(at, old, new, swap, model_current);
-    if (swap && new)
-        model_item_pushed(at, (const void *)(uintptr_t)new);
-}
-
-static void model_changed(const char *where)
-{
-    if (model_s->fine)
-        model_step(MODEL_BEGIN, where, NULL, 0);
-}
-
-static void model_drain(int actor)
-{
-    model_late *s = &model_w.late[actor];
-    uint64_t old = 0;
-
-    if (!s->at)
-        return;
-    model_late now = *s;
-    memset(s, 0, sizeof *s);
-    memcpy(&old, now.at, now.size);
-    model_seat_changes(now.at, old, now.value, false, actor);
-    memcpy(now.at, &now.value, now.size);
-}
-
-static void model_fence(void)
-{
-    if (model_current >= 0 && model_current < MODEL_THREADS)
-        model_drain(model_current);
-}
-
-static void model_loads(const char *where, const void *at)
-{
-    model_visible(MODEL_LOAD, where, at, 0);
-    if (model_current >= 0 && model_w.late[model_current].at == at)
-        model_fence();
-}
-
-static void model_swaps(const char *where, const void *at)
-{
-    model_visible(MODEL_RMW, where, at, 0);
-    model_fence();
-}
-
-/* True: the caller is to store; else it will happen later. */
-static bool model_stores(const char *where, void *at, uint64_t old, uint64_t value, size_t size, int order)
-{
-    model_visible(MODEL_STORE, where, at, value);
-    model_fence(); /* one at a time is held back, in order */
-    if (order == memory_order_seq_cst || model_current < 0) {
-        model_changes(at, old, value, false);
-        return true;
-    }
-    model_w.late[model_current] = (model_late){ at, size, value };
-    return false;
-}
-
-#undef atomic_load
-#undef atomic_load_explicit
-#undef atomic_store
-#undef atomic_store_explicit
-#undef atomic_exchange
-#undef atomic_exchange_explicit
-#undef atomic_compare_exchange_strong_explicit
-#undef atomic_compare_exchange_weak_explicit
-#undef atomic_fetch_add_explicit
-#define MODEL_WORD(v) ((uint64_t)(uintptr_t)(v))
-#define MODEL_TYPE(p) __typeof__((void)0, *(p))
-#define atomic_load_explicit(p, order) \
-    __extension__({ \
-        model_loads(__func__, (const void *)(p)); \
-        MODEL_TYPE(p) now_ = *(p); \
-        now_; \
-    })
-#define atomic_load(p) atomic_load_explicit(p, memory_order_seq_cst)
-#define atomic_store_explicit(p, v, order) \
-    __extension__({ \
-        MODEL_TYPE(p) value_ = (v); \
-        if (model_stores(__func__, (void *)(p), MODEL_WORD(*(p)), MODEL_WORD(value_), sizeof value_, order)) \
-            *(p) = value_; \
-        model_changed(__func__); \
-    })
-#define atomic_store(p, v) atomic_store_explicit(p, v, memory_order_seq_cst)
-#define atomic_exchange_explicit(p, v, order) \
-    __extension__({ \
-        model_swaps(__func__, (const void *)(p)); \
-        MODEL_TYPE(p) old_ = *(p); \
-        *(p) = (v); \
-        model_changes((const void *)(p), MODEL_WORD(old_), MODEL_WORD(*(p)), true); \
-        model_changed(__func__); \
-        old_; \
-    })
-#define atomic_exchange(p, v) atomic_exchange_explicit(p, v, memory_order_seq_cst)
-#define atomic_compare_exchange_strong_explicit(p, want, v, order, order_failed) \
-    __extension__({ \
-        model_swaps(__func__, (const void *)(p)); \
-        MODEL_TYPE(p) old_ = *(p); \
-        bool same_ = old_ == *(want); \
-        if (same_) { \
-            *(p) = (v); \
-            model_changes((const void *)(p), MODEL_WORD(old_), MODEL_WORD(*(p)), true); \
-        } else { \
-            *(want) = old_; \
-        } \
-        model_changed(__func__); \
-        same_; \
-    })
-#define atomic_compare_exchange_weak_explicit atomic_compare_exchange_strong_explicit
-#define atomic_fetch_add_explicit(p, v, order) \
-    __extension__({ \
-        model_swaps(__func__, (const void *)(p)); \
-        MODEL_TYPE(p) old_ = *(p); \
-        *(p) = old_ + (v); \
-        old_; \
-    })
-
-/* ---- locks, threads, time ------------------------------------------------------------------ */
-
-static void model_lock(const char *where, micro__mutex *m)
-{
-    model_visible(MODEL_LOCK, where, m, 0);
-    model_fence();
-    model_w.locked = model_current + 1;
-}
-
-static void model_unlock(micro__mutex *m)
-{
-    model_alive(m);
-    MODEL_MUST(model_w.locked == model_current + 1, "unlocks what it has not locked");
-    model_fence();
-    model_w.locked = 0;
-}
-
-static bool model_cond_wait(const char *where, micro__cond *c, micro__mutex *m, uint64_t until)
-{
-    model_actor *a = &model_actors[model_current];
-
-    model_unlock(m);
-    a->cond = c;
-    int late = model_visible(until ? MODEL_TIMED : MODEL_WAIT, where, c, 0);
-    bool signalled = a->signalled && !late;
-    a->cond = NULL;
-    a->signalled = false;
-    model_w.locked = model_current + 1;
-    return signalled;
-}
-
-/* All of the engine signals with the lock held, so that nothing comes between it and what went before. */
-static int model_cond_wake(micro__cond *c)
-{
-    int n = 0;
-
-    model_alive(c);
-    MODEL_MUST(model_w.locked == model_current + 1, "signals without the lock");
-    for (int i = 0; i < MODEL_THREADS; i++)
-        if (model_actors[i].cond == c) {
-            model_actors[i].signalled = true;
-            n++;
-        }
-    return n;
-}
-
-static void model_cond_signal(micro__cond *c)
-{
-    MODEL_MUST(model_cond_wake(c) <= 1, "signals one of several that wait");
-}
-
-static void *model_monitor_main(void *arg); /* monitor.c's */
-
-static bool model_thread_start(const char *where, micro__thread_id *id, void *(*fn)(void *), void *arg)
-{
-    int i = MODEL_WORKER;
-
-    if (model_visible(MODEL_START, where, arg, 0)) {
-        model_w.create_fails--;
-        return false;
-    }
-    model_fence();
-    if (fn == model_monitor_main)
-        i = MODEL_MONITOR;
-    while (i < MODEL_THREADS && model_actors[i].state != MODEL_FREE)
-        i++;
-    MODEL_MUST(i < MODEL_THREADS, "more threads than the model has places for");
-    model_spawn(i, fn, arg, MODEL_BEGIN);
-    /* some systems store the handle when the thread runs already */
-    model_visible(MODEL_STARTED, where, id, 0);
-    *id = (micro__thread_id)i;
-    return true;
-}
-
-static void model_thread_join(const char *where, micro__thread_id id)
-{
-    MODEL_MUST(id > MODEL_MAIN && id < MODEL_THREADS, "joins a thread that never was");
-    MODEL_MUST(model_actors[id].state != MODEL_FREE, "joins a thread twice");
-    model_step(MODEL_JOIN, where, &model_actors[id], 0);
-    MODEL_MUST(model_actors[id].state == MODEL_ENDED, "joins a thread twice");
-    model_actors[id].state = MODEL_FREE;
-}
-
-static micro__thread_id model_thread_self(void)
-{
-    return (micro__thread_id)model_current;
-}
-
-#define micro__lock(m) model_lock(__func__, m)
-#define micro__unlock(m) model_unlock(m)
-#define micro__cond_wait(c, m, until) model_cond_wait(__func__, c, m, until)
-#define micro__cond_signal(c) model_cond_signal(c)
-#define micro__cond_broadcast(c) ((void)model_cond_wake(c))
-#define micro__thread_start(id, stack, fn, arg) model_thread_start(__func__, id, fn, arg)
-#define micro__thread_join(id) model_thread_join(__func__, id)
-#define micro__thread_self() model_thread_self()
-/* How long a nap is means nothing here: any time may pass at any step. So that naps that differ in length
- * only make no states that differ, the monitor forgets it. */
-#define micro__sleep_us(us) ((void)(us), (void)model_step(MODEL_SLEEP, __func__, NULL, 0), nap = MONITOR_NAP_US)
-#undef _Thread_local
-#define _Thread_local
-#define monitor_main model_monitor_main
+#include "seat_model.h"
+#include "seat_model_hooks.h"
 
 #include "net/engine.c"
 #include "net/loop.c"
@@ -441,75 +26,11 @@ static micro__thread_id model_thread_self(void)
 #include "net/seat.c"
 #include "net/timer.c"
 
-/* ---- what the engine stands on ------------------------------------------------------------- */
+#include "seat_model_os.h"
 
-void micro__mutex_init(micro__mutex *m) { memset(m, 0, sizeof *m); }
-void micro__mutex_destroy(micro__mutex *m) { MODEL_MUST(!model_w.locked, "destroys a lock that is held"), (void)m; }
-void micro__cond_init(micro__cond *c) { memset(c, 0, sizeof *c); }
-void micro__cond_destroy(micro__cond *c)
-{
-    for (int i = 0; i < MODEL_THREADS; i++)
-        MODEL_MUST(model_actors[i].cond != c, "destroys a condition that is waited for");
-}
+/* ---- the poller ---------------------------------------------------------------------------- */
 
-void *micro__alloc(size_t size)
-{
-    for (int i = 0; size == sizeof(seat_block) && i < MODEL_BLOCKS; i++)
-        if (!model_w.block_used[i]) {
-            model_w.block_used[i] = true;
-            return model_blocks[i];
-        }
-    for (int i = 0; size == sizeof(micro__task) && i < MODEL_TASKS; i++)
-        if (!model_w.task_used[i]) {
-            model_w.task_used[i] = true;
-            return &model_w.task[i];
-        }
-    model_fail("more memory than the model has");
-    return NULL;
-}
-
-void *micro__alloc_zero(size_t size)
-{
-    return size > sizeof(seat_block) ? model_engine_block : micro__alloc(size);
-}
-
-void micro__free(void *old, size_t size)
-{
-    if (old == model_engine_block) {
-        MODEL_MUST(!model_w.engine_freed, "frees the engine twice");
-        model_w.engine_freed = true;
-        return;
-    }
-    for (int i = 0; i < MODEL_BLOCKS; i++)
-        if (old == model_blocks[i]) {
-            MODEL_MUST(model_w.block_used[i], "frees a thread twice");
-            model_w.block_used[i] = false;
-        }
-    for (int i = 0; i < MODEL_TASKS; i++)
-        if (old == &model_w.task[i]) {
-            MODEL_MUST(model_w.task_used[i], "frees a task twice");
-            model_w.task_used[i] = false;
-        }
-    memset(old, 0, size);
-}
-
-uint64_t micro__now_ms(void) { return 1; }
-uint64_t micro__now_us(void) { return 1; }
-int micro__cpu_count(void) { return 1; }
-int micro__fd_reserve(void) { return -1; }
-void micro__fd_close(int fd) { (void)fd; }
-void micro__buf_free(micro_buf *b) { (void)b; }
-micro_ctx *micro_ctx_new(micro_service *svc) { (void)svc; return model_ctx; }
-void micro_ctx_free(micro_ctx *ctx) { (void)ctx; }
-void micro__line_event(micro__thread *t, micro__loop *l, void *line, unsigned what) { (void)t, (void)l, (void)line, (void)what; }
-void micro__line_bury(micro__loop *l) { (void)l; }
-void micro__line_clear(micro__loop *l) { (void)l; }
-
-void micro_log(int level, const char *file, int line, const char *fmt, ...)
-{
-    (void)level, (void)file, (void)line, (void)fmt;
-    model_w.capped = true;
-}
+static micro__port model_port = { .kind = MICRO__SRC_PORT, .o = { .idle_ms = -1 } };
 
 micro_err micro__poller_open(micro__poller *p)
 {
@@ -518,7 +39,10 @@ micro_err micro__poller_open(micro__poller *p)
     return MICRO_OK;
 }
 
-void micro__poller_close(micro__poller *p) { (void)p; }
+void micro__poller_close(micro__poller *p)
+{
+    (void)p;
+}
 
 void micro__poller_wake(micro__poller *p)
 {
@@ -527,27 +51,46 @@ void micro__poller_wake(micro__poller *p)
     model_w.woken[p->fd] = true;
 }
 
+static bool model_reports(const model_conn *m, const micro__poller *p)
+{
+    return m->added && !m->closed && m->events && &m->c.loop->poller == p;
+}
+
+static bool model_waits(const model_conn *m, const micro__poller *p)
+{
+    return m->arrived && !m->c.fd && p == &model_e->loops[0].poller;
+}
+
+static bool model_poll_returns(const micro__poller *p, int64_t timeout)
+{
+    bool any = timeout >= 0 || model_w.woken[p->fd];
+
+    for (int i = 0; i < model_s->conns; i++)
+        any |= model_reports(&model_w.conn[i], p) || model_waits(&model_w.conn[i], p);
+    return any;
+}
+
 int micro__poller_wait(micro__poller *p, micro__event *out, int max, int timeout_ms)
 {
     int n = 0;
 
-    MODEL_MUST(model_w.driver[p->fd] == model_current + 1, "waits for a loop's events without its seat");
+    model_must_drive(&model_e->loops[p->fd]);
     memset(out, 0, (MODEL_CONNS + 1) * sizeof *out); /* old ones only make states that differ */
     model_visible(MODEL_POLL, __func__, p, (uint64_t)(int64_t)timeout_ms);
     model_fence();
+    model_must(max > MODEL_CONNS, "the model wants room for all events");
     model_w.woken[p->fd] = false;
-    for (int i = 0; i < MODEL_CONNS && n < max; i++) {
+    bool waits = false;
+    for (int i = 0; i < model_s->conns; i++) {
         model_conn *m = &model_w.conn[i];
-        if (!m->added || m->closed || model_loop_index(m->c.loop) != p->fd || !m->events)
-            continue;
-        out[n++] = (micro__event){ &m->c, m->events };
-        m->events = 0;
+        waits |= model_waits(m, p);
+        if (model_reports(m, p))
+            out[n++] = (micro__event){ &m->c, m->events };
+        if (m->c.loop == &model_e->loops[p->fd])
+            m->events = 0;
     }
-    for (int i = 0; !p->fd && i < model_s->conns; i++)
-        if (model_w.conn[i].arrived && !model_w.conn[i].c.fd) {
-            out[n++] = (micro__event){ &model_port, MICRO__IN };
-            break;
-        }
+    if (waits)
+        out[n++] = (micro__event){ &model_port, MICRO__IN };
     return n;
 }
 
@@ -566,16 +109,6 @@ micro_err micro__fd_wait(int fd, int what, uint64_t deadline)
 
 /* ---- connections --------------------------------------------------------------------------- */
 
-static model_conn *model_conn_of(micro__conn *c)
-{
-    return (model_conn *)(void *)c;
-}
-
-static void model_must_drive(const micro__loop *l)
-{
-    MODEL_MUST(model_w.driver[model_loop_index(l)] == model_current + 1, "the work of a driver without the seat");
-}
-
 static void model_open(model_conn *m)
 {
     m->c.loop->nconns++;
@@ -588,7 +121,7 @@ void micro__conn_accept(micro__loop *l, micro__port *p)
     model_must_drive(l);
     for (int i = 0; i < model_s->conns; i++) {
         model_conn *m = &model_w.conn[i];
-        if (!m->arrived || m->c.fd)
+        if (!model_waits(m, &l->poller))
             continue;
         model_open(m);
         if (m->c.loop == l)
@@ -598,29 +131,28 @@ void micro__conn_accept(micro__loop *l, micro__port *p)
     }
 }
 
-void micro__conn_gone(micro__conn *c) { (void)c; }
+void micro__conn_gone(micro__conn *c)
+{
+    (void)c;
+}
 
 void micro__conn_join(micro__loop *l, micro__conn *c)
 {
-    model_conn *m = model_conn_of(c);
+    model_conn *m = (model_conn *)(void *)c;
 
     model_must_drive(l);
     c->joined = m->added = true;
     micro__loop_touch(l, c);
-    if (m->data)
-        m->events |= MICRO__IN;
-    if (m->ended)
-        m->events |= MICRO__HUP;
-    if (model_s->writable)
-        m->events |= MICRO__OUT;
+    m->events = (m->data ? (unsigned)MICRO__IN : 0u) | (m->ended ? (unsigned)MICRO__HUP : 0u) |
+                (model_s->writable ? (unsigned)MICRO__OUT : 0u);
 }
 
 void micro__conn_close(micro__loop *l, micro__conn *c)
 {
-    model_conn *m = model_conn_of(c);
+    model_conn *m = (model_conn *)(void *)c;
 
     model_must_drive(l);
-    MODEL_MUST(!m->closed && !m->serving, "closes a connection that is served");
+    model_must(!m->closed && !m->serving, "a connection is closed while it is served");
     micro__loop_forget(l, c);
     m->closed = true;
     m->events = 0;
@@ -630,7 +162,7 @@ void micro__conn_close(micro__loop *l, micro__conn *c)
 void micro__conn_settle(micro__loop *l, micro__conn *c)
 {
     model_must_drive(l);
-    MODEL_MUST(!model_conn_of(c)->serving, "settles a connection that is served");
+    model_must(!((model_conn *)(void *)c)->serving, "a connection is settled while it is served");
     if (c->dead)
         micro__conn_close(l, c);
 }
@@ -638,9 +170,10 @@ void micro__conn_settle(micro__loop *l, micro__conn *c)
 /* The replies so far reach the peer. */
 void micro__conn_flush(micro__thread *t)
 {
-    if (!t->conn)
+    model_conn *m = (model_conn *)(void *)t->conn;
+
+    if (!m)
         return;
-    model_conn *m = model_conn_of(t->conn);
     m->answered += m->unflushed;
     m->unflushed = 0;
 }
@@ -657,65 +190,65 @@ static void model_post(void)
     micro__engine_post(model_e, 0, model_task, NULL, NULL, NULL, NULL);
 }
 
-static void model_handle(int kind)
+static void model_handle(char kind)
 {
-    bool declare = kind == MODEL_DECLARED || (kind == MODEL_EITHER && model_step(MODEL_CHOOSE, __func__, NULL, 2));
+    bool say = kind == MODEL_DECLARED ||
+               (kind == MODEL_EITHER && model_step(MODEL_CHOOSE, __func__, NULL, 2));
 
     if (kind == MODEL_POSTS || kind == MODEL_AWAITS)
         model_post();
-    if (declare)
+    if (say)
         micro_block_begin();
-    if (kind == MODEL_CALLS_IT)
+    if (kind == MODEL_CALLING)
         micro__seat_wait(0, MICRO__READ, 0);
-    else if (kind == MODEL_NEEDS || kind == MODEL_DECLARED || kind == MODEL_HABITUAL)
-        model_step(MODEL_NEED, __func__, NULL, 0);
-    else if (kind == MODEL_AWAITS)
-        model_step(MODEL_NEED, __func__, NULL, 1);
-    if (declare)
+    else if (kind == MODEL_NEEDS || kind == MODEL_DECLARED || kind == MODEL_HABITUAL ||
+             kind == MODEL_AWAITS)
+        model_step(MODEL_NEED, __func__, NULL, kind == MODEL_AWAITS);
+    if (say)
         micro_block_end();
 }
 
-/* One request: as conn.c and the server do it. */
+/* One request, as conn.c and the server do it. */
 static void model_request(micro__thread *t, model_conn *m)
 {
-    int kind = model_s->handlers[m - model_w.conn][m->served++];
+    char kind = model_s->handlers[(m - model_w.conn) * model_s->calls + m->served++];
     micro__habit *habit = kind == MODEL_HABITUAL ? &model_w.habit : NULL;
 
-    if (habit)
-        habit->blocks = SEAT_HABIT;
+    model_w.habit.blocks = SEAT_HABIT;
     model_w.calls++;
     micro__user_begin(habit);
-    if (t->loop)
-        model_w.inside[model_loop_index(t->loop)] = t->word;
+    uint64_t *inside = t->loop ? &model_w.inside[t->loop - model_e->loops] : NULL;
+    if (inside && t->loop->seat == t->word)
+        *inside = t->word;
     model_handle(kind);
-    if (t->loop && model_w.inside[model_loop_index(t->loop)] == t->word)
-        model_w.inside[model_loop_index(t->loop)] = 0;
+    if (inside && *inside == t->word)
+        *inside = 0;
     micro__user_end(habit);
-    if (habit)
-        habit->blocks = 0;
+    model_w.habit.blocks = SEAT_HABIT;
     m->unflushed++;
 }
 
 void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned what)
 {
-    model_conn *m = model_conn_of(c);
+    model_conn *m = (model_conn *)(void *)c;
+    const char *twice = "two threads serve a connection";
 
     (void)what;
     model_must_drive(c->loop);
-    MODEL_MUST(!m->serving && !c->busy, "two threads serve a connection");
+    model_must(!m->serving && !c->busy, twice);
     m->serving = model_current + 1;
     t->conn = c;
     model_step(MODEL_RECV, __func__, c, 0);
     int n = m->data;
     m->data = 0;
-    c->dead = m->ended; /* what was sent before has come with it */
+    c->dead = m->ended; /* all that was sent before has come with it */
     for (int i = 0; i < n; i++)
         model_request(t, m);
     micro__conn_flush(t);
     t->conn = NULL;
-    MODEL_MUST(m->serving == model_current + 1, "two threads serve a connection");
+    model_must(m->serving == model_current + 1, twice);
     if (t->loop)
-        m->serving = 0; /* else it is kept until it is given back */
+        m->serving = 0; /* else the thread has it until it gives it back */
 }
 
 /* ---- the actors ---------------------------------------------------------------------------- */
@@ -728,7 +261,7 @@ static void *model_main(void *arg)
     if (ok && !model_s->stop)
         return arg;
     if (ok)
-        model_step(MODEL_BEGIN, "stop", NULL, 0);
+        model_step(MODEL_GO, "stop", NULL, 0);
     engine_stop(model_e);
     model_w.finished = true;
     return arg;
@@ -740,46 +273,31 @@ static void *model_poster(void *arg)
     return arg;
 }
 
-static bool model_may_fail(int actor)
+/* What a peer may do next: connect, send, close. */
+static bool model_peer(model_conn *m, bool act)
 {
-    return model_w.create_fails > 0 && (actor != MODEL_MAIN || model_s->fails_early);
-}
-
-static bool model_poll_returns(const micro__poller *p, int64_t timeout)
-{
-    bool any = timeout >= 0 || model_w.woken[p->fd];
-
-    for (int i = 0; i < MODEL_CONNS; i++) {
-        const model_conn *m = &model_w.conn[i];
-        any |= m->added && !m->closed && m->events && model_loop_index(m->c.loop) == p->fd;
-        any |= m->arrived && !m->c.fd && !p->fd;
+    if (!m->arrived) {
+        m->arrived = act;
+    } else if (m->sent < model_s->calls) {
+        m->sent += act;
+        m->data += act;
+        m->events |= act && m->added ? (unsigned)MICRO__IN : 0u;
+    } else if (model_s->stop && m->answered == model_s->calls && !m->ended) {
+        m->ended = act;
+        m->events |= act && m->added && !m->closed ? (unsigned)MICRO__IN | MICRO__HUP : 0u;
+    } else {
+        return false;
     }
-    return any;
+    return true;
 }
 
-/* What the peers may do now: send, close. */
-static int model_clients(int choice)
+static int model_peers(int choice)
 {
     int n = 0;
 
-    for (int i = 0; i < model_s->conns; i++) {
-        model_conn *m = &model_w.conn[i];
-        if (!m->arrived) {
-            if (n++ == choice)
-                m->arrived = true;
-        } else if (m->sent < model_s->calls) {
-            if (n++ == choice) {
-                m->sent++;
-                m->data++;
-                m->events |= m->added ? MICRO__IN : 0u;
-            }
-        } else if (model_s->stop && m->answered == model_s->calls && !m->ended) {
-            if (n++ == choice) {
-                m->ended = true;
-                m->events |= m->added && !m->closed ? (unsigned)MICRO__IN | MICRO__HUP : 0u;
-            }
-        }
-    }
+    for (int i = 0; i < model_s->conns; i++)
+        if (model_peer(&model_w.conn[i], false) && n++ == choice)
+            model_peer(&model_w.conn[i], true);
     return n;
 }
 
@@ -793,26 +311,27 @@ static int model_memory(int choice)
     return n;
 }
 
-static int model_choices(int actor)
+static void model_environment(int actor, int choice)
 {
-    const model_actor *a = &model_actors[actor];
-    bool free = !model_w.locked;
+    if (actor == MODEL_PEERS)
+        model_peers(choice);
+    else
+        model_memory(choice);
+}
 
-    if (!model_s->from_start && !model_w.started && actor != MODEL_MAIN)
-        return 0;
-    if (actor == MODEL_MONITOR && model_s->monitor_off && !model_e->monitor.stop)
-        return 0;
-    if (actor >= MODEL_THREADS)
-        return actor == MODEL_CLIENTS ? model_clients(-1) : model_memory(-1);
+static int model_ways(int actor, const model_actor *a)
+{
+    bool unlocked = !model_w.locked;
+
     switch (a->op.kind) {
     case MODEL_LOCK:
-        return free;
+        return unlocked;
     case MODEL_WAIT:
-        return free && a->signalled;
-    case MODEL_TIMED:
-        return !free ? 0 : a->signalled ? 1 + model_s->idle_exit : model_s->idle_exit;
+        return unlocked && a->signalled;
+    case MODEL_TIMED: /* signalled and late at once: either may win */
+        return unlocked ? (int)a->signalled + model_s->idle_exit : 0;
     case MODEL_START:
-        return 1 + model_may_fail(actor);
+        return 1 + (model_w.fails && (actor != MODEL_MAIN || model_s->fails_early));
     case MODEL_JOIN:
         return ((const model_actor *)a->op.at)->state != MODEL_READY;
     case MODEL_POLL:
@@ -826,12 +345,15 @@ static int model_choices(int actor)
     }
 }
 
-static void model_environment(int actor, int choice)
+static int model_choices(int actor)
 {
-    if (actor == MODEL_CLIENTS)
-        model_clients(choice);
-    else
-        model_memory(choice);
+    if (!model_s->from_start && !model_w.started && actor != MODEL_MAIN)
+        return 0;
+    if (actor == MODEL_MONITOR && model_s->monitor_off && !model_e->monitor.stop)
+        return 0;
+    return actor == MODEL_PEERS    ? model_peers(-1)
+           : actor == MODEL_MEMORY ? model_memory(-1)
+                                   : model_ways(actor, &model_actors[actor]);
 }
 
 /* ---- what must hold ------------------------------------------------------------------------ */
@@ -839,37 +361,22 @@ static void model_environment(int actor, int choice)
 static const char *model_check(void)
 {
     const model_actor *a = &model_actors[MODEL_MONITOR];
+    const micro__monitor *m = &model_e->monitor;
 
     if (model_w.engine_freed)
         return NULL;
-    if (a->state == MODEL_READY && a->cond && !a->signalled && model_e->monitor.asleep)
+    if (a->state == MODEL_READY && a->cond && !a->signalled && m->asleep)
         for (int i = 0; i < model_e->nloops; i++)
             if (model_w.inside[i] && model_w.inside[i] == model_e->loops[i].seat)
                 return "the monitor sleeps while a handler runs";
     if (model_e->total > model_e->max_threads)
-        return "more threads than allowed";
-    if (model_w.capped && !model_w.calls)
-        return "it says that all threads are in handlers before there was one";
+        return "there are more threads than allowed";
+    if (model_w.reported && !model_w.calls)
+        return "it is reported that all threads are in handlers before there was a call";
     return NULL;
 }
 
-static bool model_all_ended(void)
-{
-    for (int i = MODEL_POSTER; i < MODEL_THREADS; i++)
-        if (model_actors[i].state == MODEL_READY)
-            return false;
-    return model_w.finished && model_actors[MODEL_MAIN].state == MODEL_ENDED;
-}
-
-static bool model_loop_quiet(int i)
-{
-    const micro__loop *l = &model_e->loops[i];
-
-    return !l->inbox && !l->ready && model_w.driver[i] && !(l->seat & MICRO__IN_HANDLER) &&
-           model_actors[model_w.driver[i] - 1].op.kind == MODEL_POLL;
-}
-
-static bool model_good(void)
+static bool model_served(void)
 {
     for (int i = 0; i < model_s->conns; i++) {
         const model_conn *m = &model_w.conn[i];
@@ -877,14 +384,51 @@ static bool model_good(void)
             (model_s->stop && !m->closed))
             return false;
     }
-    if (model_w.engine_freed)
-        return model_all_ended();
-    if (model_s->stop || model_w.tasks_run != model_w.posted)
-        return false;
-    for (int i = 0; i < model_e->nloops; i++)
-        if (!model_loop_quiet(i))
-            return false;
     return true;
+}
+
+/* Nothing of the engine is left. */
+static bool model_gone(void)
+{
+    bool left = !model_w.finished;
+
+    for (int i = MODEL_MONITOR; i < MODEL_THREADS; i++)
+        left |= model_actors[i].state != MODEL_FREE;
+    for (int i = 0; i < MODEL_BLOCKS; i++)
+        left |= model_w.block_used[i];
+    for (int i = 0; i < MODEL_TASKS; i++)
+        left |= model_w.task_used[i];
+    return !left;
+}
+
+/* Every loop has a driver, who waits; every other thread is a spare. */
+static bool model_quiet(void)
+{
+    int threads = 0, drivers = 0;
+
+    for (int i = MODEL_WORKER; i < MODEL_THREADS; i++)
+        threads += model_actors[i].state == MODEL_READY;
+    for (int i = 0; i < model_e->nloops; i++) {
+        const micro__loop *l = &model_e->loops[i];
+        int driver = model_w.driver[i];
+        if (l->inbox || l->ready || !driver || l->seat & MICRO__IN_HANDLER ||
+            model_actors[driver - 1].op.kind != MODEL_POLL)
+            return false;
+        drivers++;
+    }
+    return threads == model_e->total && threads == drivers + model_e->parked;
+}
+
+static int model_done(void)
+{
+    bool done = model_served() && (model_w.engine_freed
+                                       ? model_gone()
+                                       : !model_s->stop && model_quiet() &&
+                                             model_w.tasks_run == model_w.posted);
+
+    return done                                  ? MODEL_DONE
+           : model_s->sticks && model_w.reported ? MODEL_STUCK
+                                                 : MODEL_NOT_DONE;
 }
 
 /* ---- printing ------------------------------------------------------------------------------ */
@@ -892,86 +436,91 @@ static bool model_good(void)
 static const char *model_place(const void *at)
 {
     static char text[64];
-    const micro__monitor *m = &model_e->monitor;
+    const micro__engine *e = model_e;
+    const micro__monitor *m = &e->monitor;
+    const char *name = at == &e->lock       ? "lock"
+                       : at == &e->changed  ? "changed"
+                       : at == &e->stopping ? "stopping"
+                       : at == &m->asleep   ? "monitor.asleep"
+                       : at == &m->stop     ? "monitor.stop"
+                       : at == &m->wake     ? "monitor.wake"
+                       : at == &m->thread   ? "monitor.thread"
+                                            : NULL;
 
-    for (int i = 0; i < model_e->nloops; i++) {
-        const micro__loop *l = &model_e->loops[i];
-        const char *what = at == &l->seat ? "seat" : at == &l->inbox ? "inbox" : at == &l->nconns ? "nconns"
-                           : at == &l->poller ? "poller" : NULL;
-        snprintf(text, sizeof text, "%s of loop %d", what ? what : "", i);
-        if (what)
-            return text;
+    for (int i = 0; i < e->nloops && !name; i++) {
+        const micro__loop *l = &e->loops[i];
+        name = at == &l->seat     ? "seat"
+               : at == &l->inbox  ? "inbox"
+               : at == &l->nconns ? "nconns"
+               : at == &l->poller ? "poller"
+                                  : NULL;
+        snprintf(text, sizeof text, "%s of loop %d", name ? name : "", i);
     }
-    for (int i = 0; i < MODEL_BLOCKS; i++) {
+    for (int i = 0; i < MODEL_BLOCKS && !name; i++) {
         const micro__thread *t = (const void *)model_blocks[i];
-        const char *what = at == &t->target ? "target" : at == &t->wake ? "wake" : at == &t->id ? "id"
-                           : at == t ? "start" : NULL;
-        snprintf(text, sizeof text, "%s of thread block %d", what ? what : "", i);
-        if (what)
-            return text;
+        name = at == &t->target ? "target" : at == &t->wake ? "wake" : at == t ? "it" : NULL;
+        snprintf(text, sizeof text, "%s of thread block %d", name ? name : "", i);
     }
-    for (int i = 0; i < MODEL_CONNS; i++)
-        if (at == &model_w.conn[i].c) {
-            snprintf(text, sizeof text, "connection %d", i);
-            return text;
-        }
-    return at == &model_e->lock ? "lock" : at == &model_e->changed ? "changed" : at == &m->asleep ? "asleep"
-           : at == &m->stop ? "monitor.stop" : at == &m->wake ? "monitor.wake" : at == &m->thread ? "monitor.thread"
-           : at == &model_e->stopping ? "stopping" : at == &model_e->capped ? "capped" : "";
+    for (int i = 0; i < MODEL_CONNS && !name; i++) {
+        name = at == &model_w.conn[i].c ? "connection" : NULL;
+        snprintf(text, sizeof text, "connection %d", i);
+    }
+    return !name ? "" : at == &e->lock || at == &e->changed || at == &e->stopping ? name : text;
 }
 
 static void model_print_op(int actor, const model_op *op, int choice)
 {
     static const char *const actors[] = { "main", "poster", "monitor" };
-    static const char *const kinds[] = { "begins", "load", "store", "swap", "lock", "wait", "timed wait", "start thread",
-                                         "thread handle", "join", "sleep", "wake", "poll", "recv", "goes on", "chooses" };
+    static const char *const kinds[] = {
+        "goes on",    "load",         "store",        "swap", "lock", "wait",
+        "timed wait", "start thread", "store handle", "join", "nap",  "wake",
+        "poll",       "recv",         "is done",      "chooses"
+    };
+    char name[24];
 
-    if (actor >= MODEL_THREADS) {
-        printf("%-10s %d\n", actor == MODEL_CLIENTS ? "peer" : "memory", choice);
-        return;
-    }
-    char name[16];
     snprintf(name, sizeof name, "thread %d", actor - MODEL_WORKER);
-    printf("%-10s %s: %s %s", actor < MODEL_WORKER ? actors[actor] : name, op->where ? op->where : "", kinds[op->kind], model_place(op->at));
-    printf(choice ? " [%d]\n" : "\n", choice);
+    if (actor >= MODEL_THREADS)
+        printf("%-9s %d\n", actor == MODEL_PEERS ? "peer" : "memory", choice);
+    else
+        printf("%-9s %s: %s %s%s\n", actor < MODEL_WORKER ? actors[actor] : name,
+               op->where ? op->where : "", kinds[op->kind], model_place(op->at),
+               choice ? " (2)" : "");
 }
 
 static void model_print_state(void)
 {
+    const micro__engine *e = model_e;
+
     if (model_w.engine_freed)
         return;
-    printf("             ");
-    for (int i = 0; i < model_e->nloops; i++) {
-        const micro__loop *l = &model_e->loops[i];
-        printf(" seat %llu%s driver %d asked %llu hungry %llu |", (unsigned long long)(l->seat / 2), l->seat & 1 ? "H" : "D",
-               model_w.driver[i] ? model_w.driver[i] - 1 - MODEL_WORKER : -1, (unsigned long long)(l->asked), (unsigned long long)l->hungry);
+    printf("          |");
+    for (int i = 0; i < e->nloops; i++) {
+        const micro__loop *l = &e->loops[i];
+        printf(" seat %d%c by %d asked %d hungry %d inbox %d |", (int)(l->seat / 2),
+               l->seat & MICRO__IN_HANDLER ? 'H' : 'D', model_w.driver[i] - 1 - MODEL_WORKER,
+               (int)(l->asked / 2), (int)(l->hungry / 2), l->inbox != NULL);
     }
-    printf(" total %d parked %d open %d asleep %d locked %d |", model_e->total, model_e->parked, model_e->open_loops,
-           model_e->monitor.asleep, model_w.locked);
+    printf(" total %d parked %d open %d asleep %d |", e->total, e->parked, e->open_loops,
+           e->monitor.asleep);
     for (int i = 0; i < model_s->conns; i++) {
         const model_conn *m = &model_w.conn[i];
-        printf(" conn %d sent %d data %d answered %d busy %d |", i, m->sent, m->data, m->answered, m->c.busy);
+        printf(" conn %d sent %d answered %d busy %d |", i, m->sent, m->answered, m->c.busy);
     }
     printf("\n");
 }
 
 /* ---- running ------------------------------------------------------------------------------- */
 
-static const model_world model_description_template = {
-    .choices = model_choices, .environment = model_environment, .check = model_check, .good = model_good,
-    .print_op = model_print_op, .print_state = model_print_state, .self = (void **)&seat_self,
-};
-
-/* Everything of a state but the stacks. The events behind those of a batch are left out. */
+/* Everything of a state but the stacks; of a loop's events only those that there can be. */
 static void model_track_all(void)
 {
-    char *e = (char *)model_e, *from = e;
+    char *from = (char *)model_e;
 
     model_track(&model_w, sizeof model_w);
     for (int i = 0; i < model_e->nloops; i++) {
-        char *events = (char *)model_e->loops[i].events, *end = events + 4 * sizeof(micro__event);
-        model_track(from, (size_t)(end - from));
-        from = (char *)&model_e->loops[i].inbox;
+        micro__loop *l = &model_e->loops[i];
+        model_track(from, (size_t)((char *)(l->events + MODEL_CONNS + 1) - from));
+        from = (char *)(uintptr_t)&l->inbox;
     }
     model_track(from, (size_t)((char *)&model_e->loops[model_e->nloops] - from));
     for (int i = 0; i < MODEL_BLOCKS; i++)
@@ -983,59 +532,90 @@ static void model_set_up(void)
     if (sizeof(seat_block) > sizeof model_blocks[0])
         abort();
     model_e = engine_new(true, model_s->loops, model_s->threads);
-    model_w.create_fails = model_s->create_fails;
+    model_w.fails = model_s->fails;
     for (int i = 0; i < model_s->conns; i++) {
-        micro__conn *c = &model_w.conn[i].c;
-        c->kind = MICRO__SRC_CONN;
-        c->link.kind = MICRO__ITEM_CONN;
-        c->port = &model_port;
-        c->loop = &model_e->loops[i % model_s->loops];
-        if (model_s->accepts)
-            continue;
-        model_w.conn[i].arrived = true;
-        model_open(&model_w.conn[i]);
-        micro__loop_push(c->loop, &c->link);
+        model_conn *m = &model_w.conn[i];
+        m->c.kind = MICRO__SRC_CONN;
+        m->c.link.kind = MICRO__ITEM_CONN;
+        m->c.port = &model_port;
+        m->c.loop = &model_e->loops[i % model_s->loops];
+        m->arrived = !model_s->accepts;
+        if (m->arrived) {
+            model_open(m);
+            micro__loop_push(m->c.loop, &m->c.link);
+        }
     }
     model_track_all();
-    model_spawn(MODEL_MAIN, model_main, NULL, MODEL_BEGIN);
+    model_spawn(MODEL_MAIN, model_main, NULL, MODEL_GO);
     if (model_s->posts)
-        model_spawn(MODEL_POSTER, model_poster, NULL, MODEL_BEGIN);
+        model_spawn(MODEL_POSTER, model_poster, NULL, MODEL_GO);
 }
 
 static int model_report(model_result r)
 {
     const char *problem = r.problem;
 
-    if (!problem && model_s->sticks && r.complete && !r.bad_ends)
-        problem = "it ought to get stuck";
-    printf("%-16s %10llu states %11llu steps %6u deep %6llu ends%s\n", model_s->name, (unsigned long long)r.states,
-           (unsigned long long)r.steps, r.depth, (unsigned long long)r.ends, r.complete || problem ? "" : "  (not all)");
+    if (!problem && model_s->sticks && r.complete && !r.stuck)
+        problem = "it ought to be able to get stuck";
+    printf("%llu states, %llu steps, %u deep, %llu ends%s\n", (unsigned long long)r.states,
+           (unsigned long long)r.steps, r.depth, (unsigned long long)r.ends,
+           r.complete || problem ? "" : ", not all");
     if (problem)
         printf("PROBLEM: %s\n", problem);
-    return problem ? 1 : r.complete ? 0 : 2;
+    return problem ? 1 : r.complete ? 0 : 3;
+}
+
+/* NAME=VALUE into s. */
+static bool model_option(model_scenario *s, const char *text)
+{
+    const struct {
+        const char *name;
+        int *value;
+        int max;
+    } numbers[] = {
+        { "loops", &s->loops, MODEL_LOOPS },  { "threads", &s->threads, MODEL_BLOCKS - 1 },
+        { "conns", &s->conns, MODEL_CONNS },  { "calls", &s->calls, MODEL_CALLS },
+        { "fails", &s->fails, 9 },            { "fails_early", &s->fails_early, 1 },
+        { "idle_exit", &s->idle_exit, 1 },    { "monitor_off", &s->monitor_off, 1 },
+        { "from_start", &s->from_start, 1 },  { "stop", &s->stop, 1 },
+        { "posts", &s->posts, 1 },            { "sticks", &s->sticks, 1 },
+        { "accepts", &s->accepts, 1 },        { "writable", &s->writable, 1 },
+        { "fine", &s->fine, 1 },
+    };
+    const char *value = strchr(text, '=');
+    size_t len = value ? (size_t)(value - text) : 0;
+
+    if (len == 8 && !strncmp(text, "handlers", len) && strlen(value + 1) < sizeof s->handlers)
+        return memcpy(s->handlers, value + 1, strlen(value + 1)) != NULL;
+    for (size_t i = 0; i < MICRO_COUNTOF(numbers); i++)
+        if (len == strlen(numbers[i].name) && !strncmp(text, numbers[i].name, len)) {
+            *numbers[i].value = atoi(value + 1);
+            return *numbers[i].value >= 0 && *numbers[i].value <= numbers[i].max;
+        }
+    return false;
 }
 
 int main(int argc, char **argv)
 {
+    static const model_world world = { model_choices, model_environment, model_check,
+                                       model_done,    model_print_op,    model_print_state,
+                                       (void **)&seat_self };
+    static model_scenario s = { .loops = 1, .threads = 2, .conns = 2, .calls = 1 };
     uint64_t limit = 0;
     bool trail = false;
 
+    memset(s.handlers, MODEL_PLAIN, sizeof s.handlers);
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--limit") && i + 1 < argc)
-            limit = strtoull(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "--trail"))
+        if (!strncmp(argv[i], "--limit=", 8)) {
+            limit = strtoull(argv[i] + 8, NULL, 10);
+        } else if (!strcmp(argv[i], "--trail")) {
             trail = true;
-        for (size_t k = 0; k < MICRO_COUNTOF(model_scenarios); k++)
-            if (!strcmp(argv[i], model_scenarios[k].name))
-                model_s = &model_scenarios[k];
+        } else if (!model_option(&s, argv[i])) {
+            fprintf(stderr, "seat_model: what is %s?\n", argv[i]);
+            return 2;
+        }
     }
-    if (!model_s) {
-        for (size_t k = 0; k < MICRO_COUNTOF(model_scenarios); k++)
-            puts(model_scenarios[k].name);
-        return 2;
-    }
-    model_world world = model_description_template;
-    world.good_or_stuck = model_s->sticks;
+    model_s = &s;
     model_set_up();
     return model_report(model_run(&world, limit, trail));
 }

@@ -23,51 +23,50 @@ typedef struct model_op {
     uint64_t arg;
 } model_op;
 
-enum { MODEL_FREE, MODEL_READY, MODEL_ENDED };
-
 typedef struct model_actor {
-    int state;
+    enum { MODEL_FREE, MODEL_READY, MODEL_ENDED } state;
     int choice; /* of the step under way */
     model_op op;
     void *(*fn)(void *arg);
     void *arg;
-    void *self;         /* the thread-local variable */
-    const void *cond;   /* waits for this */
+    void *self;       /* the thread-local variable */
+    const void *cond; /* waits for this */
     bool signalled;
-    char *low;          /* the stack in use begins here */
+    char *low; /* the stack in use begins here */
 } model_actor;
+
+enum { MODEL_NOT_DONE, MODEL_STUCK, MODEL_DONE }; /* MODEL_STUCK: not done, and that may be */
 
 typedef struct model_world {
     int (*choices)(int actor); /* ways to go on; 0: blocked */
     void (*environment)(int actor, int choice);
     const char *(*check)(void); /* an invariant that does not hold, or NULL */
-    bool (*good)(void);         /* everything is done: every run must be able to get here */
+    int (*done)(void);          /* every run must be able to get to a state that is not MODEL_NOT_DONE */
     void (*print_op)(int actor, const model_op *op, int choice);
     void (*print_state)(void);
     void **self; /* the thread-local variable of the coroutine that runs */
-    bool good_or_stuck; /* ends that are not good are expected: report how many there are */
 } model_world;
 
 typedef struct model_result {
     const char *problem; /* NULL: none */
     bool complete;       /* all states were seen */
-    uint64_t states, steps, ends, bad_ends;
+    uint64_t states, steps, ends, stuck;
     uint32_t depth;
 } model_result;
 
 extern model_actor model_actors[MODEL_ACTORS];
 extern int model_current; /* -1: none */
 
-/* Memory that belongs to the state; aligned to MODEL_BLOCK, size rounded up. Once, before the run. */
+/* Memory that belongs to the state; aligned to MODEL_BLOCK, size rounded up. Before the run. */
 void model_track(void *at, size_t size);
-/* Starts a coroutine; it runs with its next step. */
+/* Starts a coroutine; it runs with its next step, an operation of this kind. */
 void model_spawn(int actor, void *(*fn)(void *arg), void *arg, int kind);
 /* Called by a coroutine before an operation that others may see: returns the choice once it is to
  * be done. Outside of any coroutine: 0 at once. */
 int model_step(int kind, const char *where, const void *at, uint64_t arg);
-/* Called by a coroutine or the environment: the run ends here. Does not return to a coroutine. */
+/* The run ends here. Does not return to a coroutine. */
 void model_fail(const char *problem);
-/* From the present state on; 0: no limit of states. Prints how it came to a problem if trail. */
+/* From the present state on; limit of states, 0: none. trail: prints how it came to a problem. */
 model_result model_run(const model_world *world, uint64_t limit, bool trail);
 
 #endif

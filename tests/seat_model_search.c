@@ -22,7 +22,7 @@
 #define MODEL_AREAS 32
 #define MODEL_STACK 16384
 #define MODEL_CLEAR 2048 /* bytes below a stack in use that a step may have touched */
-#define MODEL_DONE UINT32_MAX
+#define MODEL_CLOSED UINT32_MAX
 
 typedef struct model_undo {
     size_t block;
@@ -40,12 +40,13 @@ typedef struct model_frame { /* a state on the path, and the step from it that i
 typedef struct model_member { /* of a component that is not complete */
     uint64_t key;
     uint32_t low;
-    bool leaves, good;
+    bool leaves;
+    int done;
 } model_member;
 
 typedef struct model_entry {
     uint64_t key; /* 0: free */
-    uint32_t pos; /* + 1; MODEL_DONE: its component is complete */
+    uint32_t pos; /* + 1; MODEL_CLOSED: its component is complete */
 } model_entry;
 
 static struct {
@@ -70,7 +71,7 @@ static struct {
     model_entry *table;
     uint64_t table_cap;
     model_result r;
-    uint64_t steps_before; /* of the watchdog */
+    uint64_t steps_before; /* when the watchdog looked last */
     bool trail;
 } model;
 
@@ -162,20 +163,22 @@ static void model_body(void)
     }
 }
 
-static void model_boot(void)
+static void model_boot(int actor)
 {
-    for (int i = 0; i < MODEL_THREADS; i++) {
-        static ucontext_t context;
-        getcontext(&context);
-        context.uc_stack.ss_sp = model_own[i].stack;
-        context.uc_stack.ss_size = MODEL_STACK;
-        context.uc_link = NULL;
-        makecontext(&context, model_body, 0);
-        model_current = i;
-        if (!_setjmp(model.scheduler))
-            setcontext(&context);
-        memset(model_own[i].stack, 0, (size_t)(model_actors[i].low - model_own[i].stack));
-    }
+    static ucontext_t context;
+    struct model_own *own = &model_own[actor];
+
+    getcontext(&context);
+    context.uc_stack.ss_sp = own->stack;
+    context.uc_stack.ss_size = MODEL_STACK;
+    context.uc_link = NULL;
+    makecontext(&context, model_body, 0);
+    model_current = actor;
+    if (!_setjmp(model.scheduler))
+        setcontext(&context);
+    model_actor *a = &model_actors[model_current];
+    memset(model_own[model_current].stack, 0,
+           (size_t)(a->low - model_own[model_current].stack));
     model_current = -1;
 }
 
@@ -200,9 +203,11 @@ void model_track(void *at, size_t size)
     model.areas[model.nareas++].blocks = (size + MODEL_BLOCK - 1) / MODEL_BLOCK;
 }
 
+__extension__ typedef unsigned __int128 model_wide;
+
 static uint64_t model_mix(uint64_t a, uint64_t b)
 {
-    unsigned __int128 product = (unsigned __int128)a * b;
+    model_wide product = (model_wide)a * b;
 
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
@@ -330,7 +335,9 @@ static model_entry *model_look_up(void)
 static void model_print_frames(void)
 {
     for (uint32_t i = 0; i < model.nframes; i++)
-        model.world->print_op(model.frames[i].actor, &model.frames[i].op, model.frames[i].choice);
+        if (model.frames[i].actor < MODEL_ACTORS)
+            model.world->print_op(model.frames[i].actor, &model.frames[i].op,
+                                  model.frames[i].choice);
 }
 
 /* Goes the path again, with the state after each step. */
@@ -384,7 +391,7 @@ static void model_enter(model_entry *entry)
     MODEL_ROOM(model.members, model.nmembers, model.members_cap);
     MODEL_ROOM(model.frames, model.nframes, model.frames_cap);
     model_member *m = &model.members[model.nmembers];
-    *m = (model_member){ .key = model.key, .low = model.nmembers, .good = model.world->good() };
+    *m = (model_member){ .key = model.key, .low = model.nmembers, .done = model.world->done() };
     entry->key = model.key;
     entry->pos = ++model.nmembers;
     model_frame *f = &model.frames[model.nframes++];
@@ -411,35 +418,43 @@ static bool model_next(model_frame *f)
     return true;
 }
 
+/* A component is complete. */
+static void model_close(uint32_t first)
+{
+    bool leaves = false;
+    int done = MODEL_NOT_DONE;
+
+    for (uint32_t i = first; i < model.nmembers; i++) {
+        leaves |= model.members[i].leaves;
+        if (model.members[i].done > done)
+            done = model.members[i].done;
+        model_find(model.members[i].key)->pos = MODEL_CLOSED;
+    }
+    model.nmembers = first;
+    if (leaves)
+        return;
+    model.r.ends++;
+    model.r.stuck += done == MODEL_STUCK;
+    if (done == MODEL_NOT_DONE)
+        model.problem = "it never gets any further from here, and not everything is done";
+}
+
 /* All steps from the topmost state have been tried. */
 static void model_leave(void)
 {
     model_frame *f = &model.frames[model.nframes - 1];
-    model_member *m = &model.members[f->pos];
-    bool root = m->low == f->pos, leaves = false, good = false;
+    uint32_t low = model.members[f->pos].low;
 
-    if (root) {
-        for (uint32_t i = f->pos; i < model.nmembers; i++) {
-            leaves |= model.members[i].leaves;
-            good |= model.members[i].good;
-            model_find(model.members[i].key)->pos = MODEL_DONE;
-        }
-        model.nmembers = f->pos;
-        model.r.ends += !leaves;
-        model.r.bad_ends += !leaves && !good;
-        if (!leaves && !good && !model.world->good_or_stuck) {
-            model.problem = "it never gets any further from here, and not everything is done";
-            return;
-        }
-    }
-    uint32_t low = m->low;
-    if (--model.nframes == 0)
+    if (low == f->pos)
+        model_close(f->pos);
+    if (model.problem || --model.nframes == 0)
         return;
-    model_frame *up = &model.frames[model.nframes - 1];
-    if (root)
-        model.members[up->pos].leaves = true;
-    else if (low < model.members[up->pos].low)
-        model.members[up->pos].low = low;
+    model_frame *up = f - 1;
+    model_member *m = &model.members[up->pos];
+    if (low == f->pos)
+        m->leaves = true;
+    else if (low < m->low)
+        m->low = low;
     model_back(up->undo, up->key);
 }
 
@@ -458,7 +473,7 @@ static void model_try(void)
             model_enter(entry);
         return;
     }
-    if (entry->pos == MODEL_DONE)
+    if (entry->pos == MODEL_CLOSED)
         m->leaves = true;
     else if (entry->pos - 1 < m->low)
         m->low = entry->pos - 1;
@@ -469,7 +484,8 @@ model_result model_run(const model_world *world, uint64_t limit, bool trail)
 {
     model.world = world;
     model.trail = trail;
-    model_boot();
+    for (int i = 0; i < MODEL_THREADS; i++)
+        model_boot(i);
     model_layout();
     model_guard();
     model_enter(model_look_up());

@@ -490,6 +490,9 @@ TEST(codec_bytes_and_empty)
         micro__buf_add(&out, "before", 6);
         CHECK_EQ_INT(micro__codec_encode(c, ctx, &micro_type_bytes, &raw, &out), MICRO_OK);
         CHECK_EQ_MEM(out.ptr, out.len, "before\0not {JSON", 16);
+        raw.ptr = NULL;
+        CHECK_EQ_INT(micro__codec_encode(c, ctx, &micro_type_bytes, &raw, &out), MICRO_EINVAL);
+        CHECK_EQ_UINT(out.len, 16);
         CHECK_EQ_INT(micro__codec_decode(c, ctx, &micro_type_bytes, body, 10, &got), MICRO_OK);
         CHECK(got.ptr == (uint8_t *)body && got.len == 10);
         CHECK_EQ_INT(micro__codec_decode(c, ctx, &micro_type_bytes, NULL, 0, &got), MICRO_OK);

@@ -354,6 +354,43 @@ TEST(json_write_refuses)
     CHECK_EQ_TEXT(jwrite(&rich_type, &r, 0), "EINVAL r_self[1].m_zd[0]: JSON has no such number");
 }
 
+/* Tables that the check would have refused: an error, nothing worse. */
+TEST(json_write_unsound_maps)
+{
+    typedef struct {
+        rich_entry_zd *ptr;
+        size_t len, cap;
+    } list;
+    static const micro_field no_key[] = { { "value", NULL, 2, 8, 0, 8, 0, MICRO_KIND_double,
+                                            MICRO_PLAIN, 0, 0 } };
+    static const micro_field odd_key[] = {
+        { "key", NULL, 1, 0, 0, 8, 0, MICRO_KIND_double, MICRO_PLAIN, 0, 0 },
+        { "value", NULL, 2, 8, 0, 8, 0, MICRO_KIND_double, MICRO_PLAIN, 0, 0 },
+    };
+    static const micro_type entries[] = {
+        { sizeof(micro_type), sizeof(micro_field), 1, "E", sizeof(rich_entry_zd), no_key, 0 },
+        { sizeof(micro_type), sizeof(micro_field), 2, "E", sizeof(rich_entry_zd), odd_key, 0 },
+    };
+    static rich_entry_zd one[] = { { 1, 2 } };
+
+    for (int i = 0; i < 2; i++) {
+        const micro_field row = {
+            "m",           &entries[i], 1, 0, 0, sizeof(rich_entry_zd), 0, MICRO_KIND_message,
+            MICRO_ENTRIES, 0,           0
+        };
+        const micro_type type = { sizeof type, sizeof row, 1, "T", sizeof(list), &row, 0 };
+        list l = { one, 1, 0 };
+        micro_ctx *ctx = fixture_ctx();
+        NOTE("%d", i);
+        CHECK(micro__type_check(&type) != NULL);
+        CHECK_EQ_TEXT(jwrite(&type, &l, 0), i ? "EINVAL m[0]: no type for the key of a map"
+                                              : "EINVAL m: map entry without key or value");
+        CHECK_EQ_INT(fixture_read(ctx, &type, "{\"m\":{\"1\":2}}", &l), MICRO_EFORMAT);
+        CHECK(l.ptr == NULL && l.len == 0);
+        fixture_end(ctx);
+    }
+}
+
 /* A bool that is neither 0 nor 1, as wild memory has it, is true and nothing worse. */
 TEST(json_write_odd_bool)
 {

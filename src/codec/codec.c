@@ -86,15 +86,13 @@ static MICRO__NOINLINE micro_err codec_encode_foreign(const micro_codec *c, micr
                                                       micro_buf *out)
 {
     size_t start = out->len;
-    micro_err err = MICRO_OK;
 
+    if (type->flags & MICRO__TYPE_RAW)
+        return micro__json_write(ctx, type, obj, 0, out); /* which knows what to do with bytes */
     if (out->failed)
         return micro__ctx_local(ctx, MICRO_ENOMEM, "buffer without room");
     micro__ctx_clear_error(ctx);
-    if (type->flags & MICRO__TYPE_RAW)
-        micro__buf_add(out, ((const micro_bytes *)obj)->ptr, ((const micro_bytes *)obj)->len);
-    else
-        err = c->encode ? c->encode(c, ctx, type, obj, out) : MICRO_ECODEC;
+    micro_err err = c->encode ? c->encode(c, ctx, type, obj, out) : MICRO_ECODEC;
     if (err != MICRO_OK)
         codec_explain(c, ctx, err, "encode");
     if (err != MICRO_OK || out->failed)

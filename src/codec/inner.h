@@ -31,9 +31,8 @@ MICRO_PRIVATE bool micro__type_nothing(const micro_type *type, const char *obj);
  * sound (a length without a pointer, more than fit). Oneof and has_ are not looked at. */
 MICRO_PRIVATE bool micro__field_values(const micro_field *f, const char *obj, const char **slot,
                                        size_t *n);
-/* False: which_ names no member of the oneof that f belongs to. */
-MICRO_PRIVATE bool micro__field_which_ok(const micro_type *type, const micro_field *f,
-                                         const char *obj);
+/* False: which_ names no member of the oneof that row i begins; of its other rows always true. */
+MICRO_PRIVATE bool micro__type_which_ok(const micro_type *type, uint32_t i, const char *obj);
 /* Enum members have the size that the compiler gave them. store: false if v does not fit. */
 MICRO_PRIVATE int32_t micro__enum_load(const micro_field *f, const void *slot);
 MICRO_PRIVATE bool micro__enum_store(const micro_field *f, void *slot, int64_t v);

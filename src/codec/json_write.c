@@ -408,7 +408,7 @@ static bool json_write_members(micro__json_out *out, const micro_type *type, con
     for (uint32_t i = 0; i < type->nfields; i++) {
         const micro_field *f = micro__type_field(type, i);
         bool set = micro__field_set(f, obj), ok = true;
-        if (MICRO__RARE(f->label == MICRO_WHICH && !set && !micro__field_which_ok(type, f, obj)))
+        if (MICRO__RARE(f->label == MICRO_WHICH && !set && !micro__type_which_ok(type, i, obj)))
             ok = micro__where_fail(&out->where, MICRO_EINVAL, "which_ names no member");
         if (!set && f->flags & MICRO_KEEP_ZERO)
             set = f->label != MICRO_HAS && f->label != MICRO_WHICH;
@@ -463,6 +463,15 @@ static bool json_write_message(micro__json_out *out, const micro_type *type, con
     return true;
 }
 
+/* A body of raw bytes, in whatever form they are. */
+static bool json_write_whole(micro__json_out *out, const micro_bytes *raw)
+{
+    if (raw->len && !raw->ptr)
+        return micro__where_fail(&out->where, MICRO_EINVAL, "bytes without bytes");
+    micro__buf_add(out->buf, raw->ptr, raw->len);
+    return true;
+}
+
 static bool json_write_pretty(micro__json_out *out, const micro_type *type, const char *obj)
 {
     micro_buf compact = { NULL, 0, 0, 0, false, false, 0 }, *to = out->buf;
@@ -492,7 +501,7 @@ MICRO_PRIVATE micro_err micro__json_write(micro_ctx *ctx, const micro_type *type
     w.depth = 0;
     micro__where_init(&w.where);
     if (type->flags & MICRO__TYPE_RAW)
-        micro__buf_add(out, ((const micro_bytes *)obj)->ptr, ((const micro_bytes *)obj)->len);
+        json_write_whole(&w, (const micro_bytes *)obj);
     else if (flags & MICRO_JSON_PRETTY)
         json_write_pretty(&w, type, (const char *)obj);
     else

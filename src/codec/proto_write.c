@@ -344,14 +344,16 @@ static bool proto_write_special(proto_out *out, const micro_type *type, const ch
 }
 
 /* A member that has a label. */
-static MICRO__NOINLINE bool proto_write_labelled(proto_out *out, const micro_type *type,
-                                                 const micro_field *f, const char *obj)
+static MICRO__NOINLINE bool proto_write_labelled(proto_out *out, const micro_type *type, uint32_t i,
+                                                 const char *obj)
 {
+    const micro_field *f = micro__type_field(type, i);
+
     if (f->label >= MICRO_MANY)
         return proto_write_list(out, f, obj);
     if (micro__field_set(f, obj))
         return proto_write_slot(out, f, obj + f->offset, true);
-    if (f->label == MICRO_WHICH && !micro__field_which_ok(type, f, obj))
+    if (f->label == MICRO_WHICH && !micro__type_which_ok(type, i, obj))
         return micro__where_fail(&out->where, MICRO_EINVAL, "which_ names no member");
     return true;
 }
@@ -368,7 +370,7 @@ static bool proto_write_message(proto_out *out, const micro_type *type, const ch
         const micro_field *f = micro__type_field(type, i);
         bool keep = entry || f->flags & MICRO_KEEP_ZERO;
         bool ok = f->label == MICRO_PLAIN ? proto_write_slot(out, f, obj + f->offset, keep)
-                                          : proto_write_labelled(out, type, f, obj);
+                                          : proto_write_labelled(out, type, i, obj);
         if (MICRO__RARE(!ok))
             return micro__where_field(&out->where, f);
     }

@@ -207,17 +207,24 @@ MICRO_PRIVATE bool micro__field_values(const micro_field *f, const char *obj, co
     return true;
 }
 
-MICRO_PRIVATE bool micro__field_which_ok(const micro_type *type, const micro_field *f,
-                                         const char *obj)
+static bool type_same_oneof(const micro_field *f, const micro_field *g)
 {
+    return f->label == MICRO_WHICH && g->label == MICRO_WHICH && f->aux == g->aux;
+}
+
+MICRO_PRIVATE bool micro__type_which_ok(const micro_type *type, uint32_t i, const char *obj)
+{
+    const micro_field *f = micro__type_field(type, i);
     uint32_t which = *(const uint32_t *)(const void *)(obj + f->aux);
 
-    for (uint32_t i = 0; which && i < type->nfields; i++) {
+    if (!which || (i > 0 && type_same_oneof(micro__type_field(type, i - 1), f)))
+        return true;
+    for (; i < type->nfields; i++) {
         const micro_field *other = micro__type_field(type, i);
-        if (other->label == MICRO_WHICH && other->aux == f->aux && other->tag == which)
+        if (type_same_oneof(f, other) && other->tag == which)
             return true;
     }
-    return !which;
+    return false;
 }
 
 /* ---- enums and integers --------------------------------------------------------------------- */

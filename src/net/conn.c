@@ -208,10 +208,10 @@ MICRO_PRIVATE void micro__conn_flush(micro__thread *t)
 {
     micro__conn *c = t->conn;
     size_t n = t->out_ready - t->out_sent;
-    const char *from = t->out.ptr + t->out_sent;
 
     if (!c || !n || c->dead)
         return;
+    const char *from = t->out.ptr + t->out_sent;
     t->out_sent = t->out_ready;
     long sent = c->unsent ? MICRO_EAGAIN : micro__sock_send(c->fd, from, n);
     if (sent < 0 && sent != MICRO_EAGAIN)
