@@ -739,7 +739,8 @@ struct micro_value {
 };
 
 /* get: a MICRO_VALUE_NULL when absent, never NULL. add: a new member; name NULL: a new item; NULL
- * when memory is out. [ctx | - | ctx] */
+ * when memory is out; fill it in before the next add to the same object, which may move it.
+ * [ctx | - | ctx] */
 MICRO_API const micro_value *micro_value_get(const micro_value *object, const char *name);
 MICRO_API micro_value *micro_value_add(micro_ctx *ctx, micro_value *to, const char *name);
 
@@ -932,6 +933,7 @@ template <bool Fits, class Have, class Need> struct micro_must_ {
 #define MICRO_C_sfixed32 int32_t
 #define MICRO_C_sfixed64 int64_t
 #define MICRO_C_bool bool
+#define MICRO_C__Bool bool /* what bool becomes on its way through a macro of yours */
 #define MICRO_C_string micro_str
 #define MICRO_C_bytes micro_bytes
 #define MICRO_C_enum(E) E
@@ -951,12 +953,14 @@ template <bool Fits, class Have, class Need> struct micro_must_ {
 #define MICRO_SUB_sfixed32 NULL
 #define MICRO_SUB_sfixed64 NULL
 #define MICRO_SUB_bool NULL
+#define MICRO_SUB__Bool NULL
 #define MICRO_SUB_string NULL
 #define MICRO_SUB_bytes NULL
 #define MICRO_SUB_enum(E) &E##_enum
 #define MICRO_SUB_message(T) &T##_type
 #define MICRO_SUB_pointer(T) &T##_type
 
+#define MICRO_KIND__Bool MICRO_KIND_bool
 #define MICRO_KIND_enum(E) MICRO_KIND_enum
 #define MICRO_KIND_message(T) MICRO_KIND_message
 #define MICRO_KIND_pointer(T) MICRO_KIND_pointer
