@@ -33,7 +33,7 @@ VERSION := $(call numbers,VERSION_MAJOR).$(call numbers,VERSION_MINOR).$(call nu
 .PHONY: all check clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
-all: micro.c $(BUILD)/libmicro.a $(BUILD)/libmicro.so $(BUILD)/micro $(SHARE) \
+all: micro.c $(BUILD)/libmicro.a $(BUILD)/libmicro.so $(BUILD)/micro \
      $(EXAMPLES:%=$(BUILD)/examples/%)
 
 # micro.c is made anew when its inputs differ from the hash in its banner; without python3, and by

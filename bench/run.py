@@ -124,7 +124,8 @@ def main():
     if args.only:
         groups = [(name, run) for name, run in groups if name in args.only.split(",")]
     begin = time.monotonic()
-    broken = run_groups(b, groups)
+    with proc.priority():
+        broken = run_groups(b, groups)
     if args.smoke:
         print("%d passed, %d failed" % (len(groups) - len(broken), len(broken)))
         return 1 if broken else 0

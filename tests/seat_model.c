@@ -192,18 +192,20 @@ static void model_post(void)
 
 static void model_handle(char kind)
 {
-    bool say = kind == MODEL_DECLARED ||
+    bool task = kind == MODEL_POSTS || kind == MODEL_AWAITS || kind == MODEL_AWAITS_SAID;
+    bool say = kind == MODEL_DECLARED || kind == MODEL_AWAITS_SAID ||
                (kind == MODEL_EITHER && model_step(MODEL_CHOOSE, __func__, NULL, 2));
 
-    if (kind == MODEL_POSTS || kind == MODEL_AWAITS)
+    if (task)
         model_post();
     if (say)
         micro_block_begin();
     if (kind == MODEL_CALLING)
         micro__seat_wait(0, MICRO__READ, 0);
-    else if (kind == MODEL_NEEDS || kind == MODEL_DECLARED || kind == MODEL_HABITUAL ||
-             kind == MODEL_AWAITS)
-        model_step(MODEL_NEED, __func__, NULL, kind == MODEL_AWAITS);
+    else if (kind == MODEL_NEEDS || kind == MODEL_DECLARED || kind == MODEL_HABITUAL)
+        model_step(MODEL_NEED, __func__, NULL, 0);
+    else if (task && kind != MODEL_POSTS)
+        model_step(MODEL_NEED, __func__, NULL, 1);
     if (say)
         micro_block_end();
 }
@@ -217,12 +219,9 @@ static void model_request(micro__thread *t, model_conn *m)
     model_w.habit.blocks = SEAT_HABIT;
     model_w.calls++;
     micro__user_begin(habit);
-    uint64_t *inside = t->loop ? &model_w.inside[t->loop - model_e->loops] : NULL;
-    if (inside && t->loop->seat == t->word)
-        *inside = t->word;
+    if (t->loop && (t->loop->seat == t->word || model_w.late[model_current].at))
+        model_w.inside[t->loop - model_e->loops] = t->word;
     model_handle(kind);
-    if (inside && *inside == t->word)
-        *inside = 0;
     micro__user_end(habit);
     model_w.habit.blocks = SEAT_HABIT;
     m->unflushed++;
@@ -327,9 +326,9 @@ static int model_ways(int actor, const model_actor *a)
     case MODEL_LOCK:
         return unlocked;
     case MODEL_WAIT:
-        return unlocked && a->signalled;
+        return unlocked && (a->signalled || model_s->spurious);
     case MODEL_TIMED: /* signalled and late at once: either may win */
-        return unlocked ? (int)a->signalled + model_s->idle_exit : 0;
+        return unlocked ? (a->signalled || model_s->spurious) + model_s->idle_exit : 0;
     case MODEL_START:
         return 1 + (model_w.fails && (actor != MODEL_MAIN || model_s->fails_early));
     case MODEL_JOIN:
@@ -421,34 +420,38 @@ static bool model_quiet(void)
 
 static int model_done(void)
 {
-    bool done = model_served() && (model_w.engine_freed
-                                       ? model_gone()
-                                       : !model_s->stop && model_quiet() &&
-                                             model_w.tasks_run == model_w.posted);
+    bool done = model_served() && (model_w.engine_freed ? model_gone()
+                                                        : !model_s->stop && model_quiet() &&
+                                                              model_w.tasks_run == model_w.posted);
 
-    return done                                  ? MODEL_DONE
-           : model_s->sticks && model_w.reported ? MODEL_STUCK
-                                                 : MODEL_NOT_DONE;
+    return done ? MODEL_DONE : model_s->sticks && model_w.reported ? MODEL_STUCK : MODEL_NOT_DONE;
 }
 
 /* ---- printing ------------------------------------------------------------------------------ */
 
+static const char *model_single(const void *at)
+{
+    const micro__engine *e = model_e;
+    const micro__monitor *m = &e->monitor;
+
+    return at == &e->lock       ? "lock"
+           : at == &e->changed  ? "changed"
+           : at == &e->stopping ? "stopping"
+           : at == &m->asleep   ? "monitor.asleep"
+           : at == &m->stop     ? "monitor.stop"
+           : at == &m->wake     ? "monitor.wake"
+           : at == &m->thread   ? "monitor.thread"
+                                : "";
+}
+
+/* What is at an address, for people. */
 static const char *model_place(const void *at)
 {
     static char text[64];
-    const micro__engine *e = model_e;
-    const micro__monitor *m = &e->monitor;
-    const char *name = at == &e->lock       ? "lock"
-                       : at == &e->changed  ? "changed"
-                       : at == &e->stopping ? "stopping"
-                       : at == &m->asleep   ? "monitor.asleep"
-                       : at == &m->stop     ? "monitor.stop"
-                       : at == &m->wake     ? "monitor.wake"
-                       : at == &m->thread   ? "monitor.thread"
-                                            : NULL;
+    const char *name = NULL;
 
-    for (int i = 0; i < e->nloops && !name; i++) {
-        const micro__loop *l = &e->loops[i];
+    for (int i = 0; i < model_e->nloops && !name; i++) {
+        const micro__loop *l = &model_e->loops[i];
         name = at == &l->seat     ? "seat"
                : at == &l->inbox  ? "inbox"
                : at == &l->nconns ? "nconns"
@@ -459,23 +462,22 @@ static const char *model_place(const void *at)
     for (int i = 0; i < MODEL_BLOCKS && !name; i++) {
         const micro__thread *t = (const void *)model_blocks[i];
         name = at == &t->target ? "target" : at == &t->wake ? "wake" : at == t ? "it" : NULL;
-        snprintf(text, sizeof text, "%s of thread block %d", name ? name : "", i);
+        snprintf(text, sizeof text, "%s, thread block %d", name ? name : "", i);
     }
     for (int i = 0; i < MODEL_CONNS && !name; i++) {
         name = at == &model_w.conn[i].c ? "connection" : NULL;
         snprintf(text, sizeof text, "connection %d", i);
     }
-    return !name ? "" : at == &e->lock || at == &e->changed || at == &e->stopping ? name : text;
+    return name ? text : model_single(at);
 }
 
 static void model_print_op(int actor, const model_op *op, int choice)
 {
     static const char *const actors[] = { "main", "poster", "monitor" };
-    static const char *const kinds[] = {
-        "goes on",    "load",         "store",        "swap", "lock", "wait",
-        "timed wait", "start thread", "store handle", "join", "nap",  "wake",
-        "poll",       "recv",         "is done",      "chooses"
-    };
+    static const char *const kinds[] = { "goes on",      "load", "store",      "swap",
+                                         "lock",         "wait", "timed wait", "start thread",
+                                         "store handle", "join", "nap",        "wake",
+                                         "poll",         "recv", "is done",    "chooses" };
     char name[24];
 
     snprintf(name, sizeof name, "thread %d", actor - MODEL_WORKER);
@@ -573,14 +575,22 @@ static bool model_option(model_scenario *s, const char *text)
         int *value;
         int max;
     } numbers[] = {
-        { "loops", &s->loops, MODEL_LOOPS },  { "threads", &s->threads, MODEL_BLOCKS - 1 },
-        { "conns", &s->conns, MODEL_CONNS },  { "calls", &s->calls, MODEL_CALLS },
-        { "fails", &s->fails, 9 },            { "fails_early", &s->fails_early, 1 },
-        { "idle_exit", &s->idle_exit, 1 },    { "monitor_off", &s->monitor_off, 1 },
-        { "from_start", &s->from_start, 1 },  { "stop", &s->stop, 1 },
-        { "posts", &s->posts, 1 },            { "sticks", &s->sticks, 1 },
-        { "accepts", &s->accepts, 1 },        { "writable", &s->writable, 1 },
+        { "loops", &s->loops, MODEL_LOOPS },
+        { "threads", &s->threads, MODEL_BLOCKS - 1 },
+        { "conns", &s->conns, MODEL_CONNS },
+        { "calls", &s->calls, MODEL_CALLS },
+        { "fails", &s->fails, 9 },
+        { "fails_early", &s->fails_early, 1 },
+        { "idle_exit", &s->idle_exit, 1 },
+        { "monitor_off", &s->monitor_off, 1 },
+        { "from_start", &s->from_start, 1 },
+        { "stop", &s->stop, 1 },
+        { "posts", &s->posts, 1 },
+        { "sticks", &s->sticks, 1 },
+        { "accepts", &s->accepts, 1 },
+        { "writable", &s->writable, 1 },
         { "fine", &s->fine, 1 },
+        { "spurious", &s->spurious, 1 },
     };
     const char *value = strchr(text, '=');
     size_t len = value ? (size_t)(value - text) : 0;
@@ -597,8 +607,8 @@ static bool model_option(model_scenario *s, const char *text)
 
 int main(int argc, char **argv)
 {
-    static const model_world world = { model_choices, model_environment, model_check,
-                                       model_done,    model_print_op,    model_print_state,
+    static const model_world world = { model_choices,      model_environment, model_check,
+                                       model_done,         model_print_op,    model_print_state,
                                        (void **)&seat_self };
     static model_scenario s = { .loops = 1, .threads = 2, .conns = 2, .calls = 1 };
     uint64_t limit = 0;

@@ -41,7 +41,7 @@ typedef struct model_world {
     int (*choices)(int actor); /* ways to go on; 0: blocked */
     void (*environment)(int actor, int choice);
     const char *(*check)(void); /* an invariant that does not hold, or NULL */
-    int (*done)(void);          /* every run must be able to get to a state that is not MODEL_NOT_DONE */
+    int (*done)(void); /* every run must be able to get to a state that is not MODEL_NOT_DONE */
     void (*print_op)(int actor, const model_op *op, int choice);
     void (*print_state)(void);
     void **self; /* the thread-local variable of the coroutine that runs */

@@ -36,10 +36,12 @@ EVERYDAY = {
     # one thread: it is the cap; the second must get stuck, and say so
     "cap": "threads=1 calls=2",
     "cap-sticks": "threads=1 handlers=N sticks=1",
+    "cap-feeds": "calls=2 handlers=DPPW monitor_off=1",
     # handlers that say nothing: the monitor's work
     "plain": "",
     "plain-fine": "fine=1",
     "plain-writable": "writable=1",
+    "plain-spurious": "idle_exit=1 spurious=1",
     "either": "handlers=EE",
     "needs": "handlers=N",
     "needs-fails": "handlers=N fails=1",
@@ -65,7 +67,6 @@ EVERYDAY = {
     "loops-accept": "loops=2 accepts=1",
     "loops-needs": "loops=2 threads=3 handlers=N",
     "loops-declared": "loops=2 threads=3 handlers=EE monitor_off=1",
-    "loops-three": "loops=2 threads=3",
     # three threads, three connections
     "three": "threads=3",
     "three-needs": "threads=3 handlers=N",
@@ -80,6 +81,7 @@ DEEP = {
     "plain-more": "calls=2",
     "posts-both": "conns=1 posts=1 handlers=T",
     "stop-more": "stop=1",
+    "loops-three": "loops=2 threads=3",
     "loops-stop": "loops=2 stop=1",
 }
 
@@ -111,16 +113,16 @@ MUTANTS = {
     "a connection is not given back": (
         "loop.c", "        micro__loop_push(l, &c->link); /* R4 */", "        (void)l;", "plain"),
     "a connection is not marked busy": (
-        "seat.c", "        l->current->busy = true;", "        l->current->busy = false;", "plain"),
+        "seat.c", "        l->current->busy = true;", "        l->current->busy = false;", "declared"),
     "what comes for a busy connection is forgotten": (
         "loop.c", "            c->pending |= ev->what;", "            c->pending |= 0;", "declared"),
     "words repeat": (
-        "seat.c", "(t->word + MICRO__SEAT_STEP)", "(t->word)", "plain"),
+        "seat.c", "(t->word + MICRO__SEAT_STEP)", "(t->word)", "needs"),
     "a thread that could not be created stays asked for": (
         "seat.c", "        l->asked = 0; /* somebody may try again */", "        l->asked = word;",
         "needs-fails"),
     "who parks does not look for a loop without a thread": (
-        "seat.c", "    bool stay = seat_feed(e, t);", "    bool stay = false;", "plain"),
+        "seat.c", "    bool stay = seat_feed(e, t);", "    bool stay = false;", "cap-feeds"),
     "a spare does not see that all has ended": (
         "seat.c", "        for (micro__thread *t = e->spare; t; t = t->parked)\n"
         "            micro__cond_signal(&t->wake);", "        (void)e;", "stop"),

@@ -43,22 +43,24 @@ enum {
 #define MODEL_CALLING 'C'  /* the same, as a client call does it: first a brief wait in the seat */
 #define MODEL_HABITUAL 'H' /* the same, on a route that is known to block */
 #define MODEL_POSTS 'T'    /* gives its loop a task */
-#define MODEL_AWAITS 'A'   /* the same, and ends when that has run; does not say so */
+#define MODEL_AWAITS 'A'   /* the same, and ends when all tasks have run; does not say so */
+#define MODEL_AWAITS_SAID 'W' /* the same, and says so */
 
 typedef struct model_scenario {
     int loops, threads, conns, calls;
     char handlers[MODEL_CONNS * MODEL_CALLS + 1]; /* of connection 0, then of the others */
-    int fails;       /* so many times a thread cannot be created */
-    int fails_early; /* at the start too */
-    int idle_exit;   /* spares may end at any time */
-    int monitor_off; /* it never looks */
-    int from_start;  /* the start is part of it; else it begins when all that has been started */
-    int stop;        /* peers close after their last call, the engine is stopped at any time */
-    int posts;       /* a foreign thread posts a task */
-    int sticks;      /* too few threads: it must be able to get stuck, and say so */
-    int accepts;     /* connections come in while all runs, on loop 0; else they are there */
-    int writable;    /* a new connection is reported as writable */
-    int fine;        /* there is a step behind every change as well */
+    int fails;                                    /* so many times a thread cannot be created */
+    int fails_early;                              /* at the start too */
+    int idle_exit;                                /* spares may end at any time */
+    int monitor_off;                              /* it never looks */
+    int from_start; /* the start is part of it; else it begins when all that has been started */
+    int stop;       /* peers close after their last call, the engine is stopped at any time */
+    int posts;      /* a foreign thread posts a task */
+    int sticks;     /* too few threads: it must be able to get stuck, and say so */
+    int accepts;    /* connections come in while all runs, on loop 0; else they are there */
+    int writable;   /* a new connection is reported as writable */
+    int fine;       /* there is a step behind every change as well */
+    int spurious;   /* conditions wake up without a signal */
 } model_scenario;
 
 typedef struct model_conn {
@@ -81,18 +83,19 @@ static micro__engine *model_e;
 static _Alignas(64) struct {
     model_conn conn[MODEL_CONNS];
     micro__task task[MODEL_TASKS];
-    bool task_used[MODEL_TASKS], block_used[MODEL_BLOCKS], engine_freed, finished, started, reported;
+    bool task_used[MODEL_TASKS], block_used[MODEL_BLOCKS], engine_freed, finished, started,
+        reported;
     bool woken[MODEL_LOOPS];
     int driver[MODEL_LOOPS];      /* actor + 1 in the seat */
-    uint64_t inside[MODEL_LOOPS]; /* the word of a handler that has begun */
+    uint64_t inside[MODEL_LOOPS]; /* the word of the handler that has begun last */
     int locked;                   /* actor + 1 */
     int fails, calls, posted, tasks_run;
     model_late late[MODEL_THREADS];
     micro__habit habit;
 } model_w;
 static _Alignas(64) char model_blocks[MODEL_BLOCKS][8192];
-static _Alignas(64) char
-    model_engine_block[sizeof(micro__engine) + 128 + MODEL_LOOPS * sizeof(micro__loop)];
+static _Alignas(
+    64) char model_engine_block[sizeof(micro__engine) + 128 + MODEL_LOOPS * sizeof(micro__loop)];
 
 static void model_must(bool what, const char *problem)
 {
@@ -149,14 +152,14 @@ static void model_seat_changes(const void *at, uint64_t old, uint64_t new, bool 
         if (at != &model_e->loops[i].seat)
             continue;
         if (swap) {
-            model_must(old & MICRO__IN_HANDLER && !(new & MICRO__IN_HANDLER),
+            model_must(old & MICRO__IN_HANDLER && !(new &MICRO__IN_HANDLER),
                        "a seat is swapped that is driven");
             model_must(!model_w.driver[i], "two threads in one seat");
             model_w.driver[i] = actor + 1;
             model_w.inside[i] = 0;
         } else {
-            model_must(!(old & MICRO__IN_HANDLER) && new & MICRO__IN_HANDLER &&
-                           model_w.driver[i] == actor + 1,
+            model_must(!(old & MICRO__IN_HANDLER) &&
+                           new &MICRO__IN_HANDLER &&model_w.driver[i] == actor + 1,
                        "a seat is stored to by a thread that is not in it");
             model_w.driver[i] = 0;
         }
@@ -180,7 +183,7 @@ static void model_changes(const void *at, uint64_t old, uint64_t new, bool swap)
 {
     model_seat_changes(at, old, new, swap, model_current);
     if (swap && new)
-        model_pushed(at, (const void *)(uintptr_t)new);
+        model_pushed(at, (const void *)(uintptr_t) new);
 }
 
 static void model_changed(const char *where)
@@ -326,12 +329,12 @@ static bool model_cond_wait(const char *where, const micro__cond *c, const micro
     model_fence();
     model_w.locked = 0;
     a->cond = c;
-    bool timeout = model_visible(until ? MODEL_TIMED : MODEL_WAIT, where, c, 0) != 0;
-    bool signalled = a->signalled && !timeout;
+    int choice = model_visible(until ? MODEL_TIMED : MODEL_WAIT, where, c, 0);
+    bool woken = (a->signalled || model_s->spurious) && !choice;
     a->cond = NULL;
     a->signalled = false;
     model_w.locked = model_current + 1;
-    return signalled;
+    return woken;
 }
 
 /* The engine signals with the lock held, so that it is one with what went before. */

@@ -72,7 +72,7 @@ static struct {
     uint64_t table_cap;
     model_result r;
     uint64_t steps_before; /* when the watchdog looked last */
-    bool trail;
+    bool stepping, trail;
 } model;
 
 _Alignas(MODEL_BLOCK) model_actor model_actors[MODEL_ACTORS];
@@ -97,7 +97,7 @@ static void *model_grow(void *old, size_t count, size_t size)
 #define MODEL_ROOM(list, n, cap) \
     do { \
         if ((n) == (cap)) { \
-            (cap) = (cap) ? (cap) * 2 : 1024; \
+            (cap) = (cap) ? (cap)*2 : 1024; \
             (list) = model_grow((list), (cap), sizeof *(list)); \
         } \
     } while (0)
@@ -177,8 +177,7 @@ static void model_boot(int actor)
     if (!_setjmp(model.scheduler))
         setcontext(&context);
     model_actor *a = &model_actors[model_current];
-    memset(model_own[model_current].stack, 0,
-           (size_t)(a->low - model_own[model_current].stack));
+    memset(model_own[model_current].stack, 0, (size_t)(a->low - model_own[model_current].stack));
     model_current = -1;
 }
 
@@ -288,7 +287,9 @@ static void model_do(int actor, int choice)
         model_current = -1;
     } else {
         a->choice = choice;
+        model.stepping = true;
         model_resume(actor);
+        model.stepping = false;
         a->choice = 0;
         if (a->low < low)
             low = a->low;
@@ -359,13 +360,13 @@ static void model_print_trail(void)
 /* A crash or an endless loop is a finding like others. */
 static void model_caught(int sig)
 {
-    if (sig == SIGALRM && model.r.steps != model.steps_before) {
+    if (sig == SIGVTALRM && (!model.stepping || model.r.steps != model.steps_before)) {
         model.steps_before = model.r.steps;
         return;
     }
     if (model.trail)
         model_print_frames();
-    printf("PROBLEM: %s\n", sig == SIGALRM ? "a step does not end" : "a bad address is touched");
+    printf("PROBLEM: %s\n", sig == SIGVTALRM ? "a step does not end" : "a bad address is touched");
     fflush(stdout);
     _exit(1);
 }
@@ -375,13 +376,13 @@ static void model_guard(void)
     static char stack[65536];
     stack_t alternate = { .ss_sp = stack, .ss_size = sizeof stack };
     struct sigaction act = { .sa_handler = model_caught, .sa_flags = SA_ONSTACK | SA_RESTART };
-    struct itimerval second = { { 3, 0 }, { 3, 0 } };
+    struct itimerval look = { { 2, 0 }, { 2, 0 } };
 
     sigaltstack(&alternate, NULL);
     sigaction(SIGSEGV, &act, NULL);
     sigaction(SIGBUS, &act, NULL);
-    sigaction(SIGALRM, &act, NULL);
-    setitimer(ITIMER_REAL, &second, NULL);
+    sigaction(SIGVTALRM, &act, NULL);
+    setitimer(ITIMER_VIRTUAL, &look, NULL);
 }
 
 /* ---- the search ---------------------------------------------------------------------------- */
@@ -395,8 +396,12 @@ static void model_enter(model_entry *entry)
     entry->key = model.key;
     entry->pos = ++model.nmembers;
     model_frame *f = &model.frames[model.nframes++];
-    *f = (model_frame){ .key = model.key, .undo = model.nlog, .pos = model.nmembers - 1,
-                        .actor = -1, .choice = 0, .choices = 0 };
+    *f = (model_frame){ .key = model.key,
+                        .undo = model.nlog,
+                        .pos = model.nmembers - 1,
+                        .actor = -1,
+                        .choice = 0,
+                        .choices = 0 };
     model.r.states++;
     if (model.nframes > model.r.depth)
         model.r.depth = model.nframes;

@@ -498,6 +498,7 @@ TEST(sock_udp_interrupted)
     micro__fd_close(fd);
 }
 
+#if MICRO__LINUX
 static int sock_hook_epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
 {
     return sock_fails() ? -1 : epoll_wait(fd, events, max, timeout);
@@ -522,6 +523,7 @@ TEST(sock_poller_errors)
     sock_fail(ENOSPC, 1);
     CHECK_EQ_INT(micro__poller_add(&p, pair[0], NULL), MICRO_ENOMEM);
     CHECK_EQ_INT(micro__poller_add(&p, pair[0], NULL), MICRO_OK);
+    CHECK_EQ_INT(micro__poller_add(&p, pair[0], NULL), MICRO_EEXIST);
     sock_fail(EINTR, 1);
     CHECK_EQ_INT(micro__poller_wait(&p, events, 2, -1), 0);
     CHECK_EQ_INT(micro__poller_wait(&p, events, 2, -1), 1);
@@ -530,4 +532,26 @@ TEST(sock_poller_errors)
     micro__fd_close(pair[0]);
     micro__fd_close(pair[1]);
 }
+#elif MICRO__POLLER == MICRO__POLLER_POLL
+TEST(sock_poller_errors)
+{
+    micro__poller p;
+    micro__event events[2];
+    int pair[2];
+    REQUIRE(micro__poller_open(&p) == MICRO_OK);
+    REQUIRE(sock_pair(pair));
+    CHECK_EQ_INT(micro__poller_add(&p, pair[0], NULL), MICRO_OK);
+    CHECK_EQ_INT(micro__poller_add(&p, pair[0], NULL), MICRO_EEXIST);
+    micro__sys.poll = sock_hook_poll;
+    sock_fail(EINTR, 1);
+    CHECK_EQ_INT(micro__poller_wait(&p, events, 2, -1), 0);
+    CHECK_EQ_INT(micro__sock_send(pair[1], "x", 1), 1);
+    CHECK_EQ_INT(micro__fd_wait(pair[0], MICRO__READ, 0), MICRO_OK);
+    CHECK_EQ_INT(micro__poller_wait(&p, events, 2, -1), 1);
+    CHECK(events[0].data == NULL);
+    micro__poller_close(&p);
+    micro__fd_close(pair[0]);
+    micro__fd_close(pair[1]);
+}
+#endif
 #endif

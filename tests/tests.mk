@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # make check-full    everything that CI runs
 # make check-unit check-amalgamated check-clang check-tsan check-valgrind check-musl check-32
+# make check-poll check-kqueue    the other pollers
 # make lint check-fuzz fuzz-smoke; check-NAME for each tests/NAME.py and tests/NAME/run
 # make interop-real PEERS=DIR    against ready go-micro programs, by hand
 # make bench-build bench bench-smoke bench-soak    docs/performance.md
@@ -12,6 +13,11 @@ FUZZ_SECONDS ?= 5
 export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
 export TSAN_OPTIONS ?= second_deadlock_stack=1
+
+# kqueue on Linux: libkqueue if it is there, else what tests/kqueue has of it.
+KQUEUE := $(shell pkg-config --exists libkqueue 2>/dev/null && echo libkqueue)
+KQUEUE_CFLAGS := $(if $(KQUEUE),$(shell pkg-config --cflags libkqueue),-Itests/kqueue)
+kqueue_LIBS := $(if $(KQUEUE),$(shell pkg-config --libs libkqueue)) $(LIBS)
 
 # ---- test builds, in build/NAME: the tests split and joined, the command, examples, tests/peer ---
 # $(1) name  $(2) compiler  $(3) C++ compiler  $(4) flags
@@ -29,20 +35,20 @@ $(BUILD)/$(1)/%.o: %.c $(BUILD)/$(1)/flags
 $(BUILD)/$(1)/tests/all.o: $(BUILD)/all_tests.inc
 $(BUILD)/$(1)/unit: $$($(1)_UNIT)
 	@echo '  LD   $$@'
-	$(Q)$(2) $(4) -o $$@ $$^ $(LIBS)
+	$(Q)$(2) $(4) -o $$@ $$^ $$(or $$($(1)_LIBS),$(LIBS))
 $(BUILD)/$(1)/unit-one: $(BUILD)/$(1)/tests/all.o
 	@echo '  LD   $$@'
-	$(Q)$(2) $(4) -o $$@ $$^ $(LIBS)
+	$(Q)$(2) $(4) -o $$@ $$^ $$(or $$($(1)_LIBS),$(LIBS))
 $(BUILD)/$(1)/micro: $(BUILD)/$(1)/micro_cli.o $(BUILD)/$(1)/micro.o
 	@echo '  LD   $$@'
-	$(Q)$(2) $(4) -o $$@ $$^ $(LIBS)
+	$(Q)$(2) $(4) -o $$@ $$^ $$(or $$($(1)_LIBS),$(LIBS))
 $(BUILD)/$(1)/peer/%: $(BUILD)/$(1)/tests/peer/%.o $(BUILD)/$(1)/micro.o
 	@mkdir -p $$(@D)
 	@echo '  LD   $$@'
-	$(Q)$(2) $(4) -o $$@ $$^ $(LIBS)
+	$(Q)$(2) $(4) -o $$@ $$^ $$(or $$($(1)_LIBS),$(LIBS))
 $(BUILD)/$(1)/fuzz_%: $$($(1)_SRC) $(BUILD)/$(1)/tests/fuzz_%.o $(BUILD)/$(1)/tests/fuzz_main.o
 	@echo '  LD   $$@'
-	$(Q)$(2) $(4) -o $$@ $$^ $(LIBS)
+	$(Q)$(2) $(4) -o $$@ $$^ $$(or $$($(1)_LIBS),$(LIBS))
 $(foreach e,$(EXAMPLES),$(call EXAMPLE,$(e),$(BUILD)/$(1),$(BUILD)/$(1)/micro.o,\
     $(2) -g $(4),$(3) -g $(4))
 )
@@ -55,6 +61,8 @@ $(eval $(call CONFIG,tsan,$(CC),$(CXX),-O1 -fsanitize=thread))
 $(eval $(call CONFIG,plain,$(CC),$(CXX),-O1))
 $(eval $(call CONFIG,musl,musl-gcc,false,-O2 -static))
 $(eval $(call CONFIG,m32,gcc -m32 -msse2 -mfpmath=sse,g++ -m32,-O1 $(SANITIZE)))
+$(eval $(call CONFIG,poll,$(CC),$(CXX),-O1 $(SANITIZE) -DMICRO_USE_POLL=1))
+$(eval $(call CONFIG,kqueue,$(CC),$(CXX),-O1 $(SANITIZE) -DMICRO_USE_KQUEUE=1 $(KQUEUE_CFLAGS)))
 $(eval $(call CONFIG,fuzz,$(CLANG),false,-O1 $(SANITIZE) -fsanitize=fuzzer-no-link))
 
 # libFuzzer has a main of its own.
@@ -62,15 +70,20 @@ $(BUILD)/fuzz/smoke_%: $(fuzz_SRC) $(BUILD)/fuzz/tests/fuzz_%.o
 	@echo '  LD   $@'
 	$(Q)$(CLANG) $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
+ifeq ($(KQUEUE),)
+$(BUILD)/kqueue/unit $(BUILD)/kqueue/unit-one: $(BUILD)/kqueue/tests/kqueue/kqueue.o
+endif
+
 ALL_TESTS := $(foreach t,$(TESTS),$(HASH)include "$(t)"\n)
 $(BUILD)/all_tests.inc: FORCE
 	@mkdir -p $(@D)
 	@printf '$(ALL_TESTS)' | sed 's/^ *//' >$@.new; cmp -s $@.new $@ || cp $@.new $@; rm $@.new
-$(foreach c,asan clang tsan plain musl m32,$(eval $(BUILD)/$(c)/tests/all.o: $(c)_CC += -I$(BUILD)))
+$(foreach c,asan clang tsan plain musl m32 poll kqueue,$(eval $(BUILD)/$(c)/tests/all.o: $(c)_CC += -I$(BUILD)))
 
 # ---- stages --------------------------------------------------------------------------------------
 
-UNIT_STAGES := check-unit check-amalgamated check-clang check-tsan check-valgrind check-musl check-32
+UNIT_STAGES := check-unit check-amalgamated check-clang check-tsan check-valgrind check-musl \
+               check-32 check-poll check-kqueue
 .PHONY: lint lint-self-test check-fuzz fuzz-smoke $(UNIT_STAGES)
 
 lint:
@@ -94,6 +107,10 @@ check-musl: $(BUILD)/musl/unit-one
 	$< $(FILTER)
 check-32: $(BUILD)/m32/unit-one
 	$< $(FILTER)
+check-poll: $(BUILD)/poll/unit-one
+	$< $(FILTER)
+check-kqueue: $(BUILD)/kqueue/unit-one
+	$< $(FILTER)
 
 check-fuzz: $(FUZZERS:%=$(BUILD)/asan/%)
 	tools/fuzz.sh replay $^
@@ -108,7 +125,8 @@ BY_HAND := interop
 EVERYDAY := lint lint-self-test check-unit check-amalgamated $(if $(FUZZERS),check-fuzz) \
             $(addprefix check-,$(filter-out $(LATE_SCRIPTS) $(BY_HAND),$(SCRIPTS)))
 LATE := $(addprefix check-,$(filter $(LATE_SCRIPTS),$(SCRIPTS))) check-clang check-tsan \
-        check-valgrind check-musl check-32 $(if $(FUZZERS),fuzz-smoke) bench-smoke bench-soak
+        check-valgrind check-musl check-32 check-poll check-kqueue \
+        $(if $(FUZZERS),fuzz-smoke) bench-smoke bench-soak
 PROGRAMS = $(if $(wildcard micro_cli.c),$(1)/micro) $(EXAMPLES:%=$(1)/examples/%) \
            $(patsubst tests/peer/%.c,$(1)/peer/%,$(wildcard tests/peer/*.c))
 

@@ -11,6 +11,7 @@ SHARE := $(addprefix $(BUILD)/share/,man/man1/micro.1 bash-completion/completion
 $(BUILD)/share/man/man1/micro.1: SAY := man
 $(BUILD)/share/bash-completion/completions/micro: SAY := completion bash
 $(BUILD)/share/zsh/site-functions/_micro: SAY := completion zsh
+all: $(SHARE)
 $(SHARE): $(BUILD)/micro
 	@mkdir -p $(@D)
 	$(Q)$(BUILD)/micro $(SAY) >$@

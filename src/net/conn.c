@@ -553,6 +553,8 @@ static bool conn_read(micro__thread *t, micro__conn *c, bool drain)
         room = c->partial->cap - have;
     }
     long n = micro__sock_recv(c->fd, buf + have, room);
+    if (t->loop) /* now, so that the peer's end is noticed while a handler runs */
+        micro__poller_rearm(&t->loop->poller, c->fd, c, MICRO__IN);
     if (n <= 0) {
         if (n != MICRO_EAGAIN)
             c->eof = true;
@@ -605,6 +607,7 @@ MICRO_PRIVATE void micro__conn_settle(micro__loop *l, micro__conn *c)
         micro__conn_close(l, c);
         return;
     }
+    micro__poller_rearm(&l->poller, c->fd, c, c->unsent ? MICRO__OUT : MICRO__IN);
     if (!p)
         return;
     if (!p->as.head && c->port->o.idle_ms >= 0 &&

@@ -214,7 +214,7 @@ typedef struct micro__unsent {
     char bytes[];
 } micro__unsent;
 
-enum { MICRO__SRC_CONN, MICRO__SRC_PORT, MICRO__SRC_LINE, MICRO__SRC_DEAD };
+enum { MICRO__SRC_CONN, MICRO__SRC_PORT, MICRO__SRC_LINE, MICRO__SRC_SOURCE, MICRO__SRC_DEAD };
 
 struct micro__conn {
     int kind; /* MICRO__SRC_CONN, first */

@@ -206,8 +206,10 @@ static bool line_send(micro__loop *l, micro__line *w)
                      ? micro__sock_send2(w->fd, x->head + x->sent, x->head_len - x->sent, x->body,
                                          x->body_len)
                      : micro__sock_send(w->fd, x->body + (x->sent - x->head_len), all - x->sent);
-        if (n == MICRO_EAGAIN)
+        if (n == MICRO_EAGAIN) {
+            micro__poller_rearm(&l->poller, w->fd, w, MICRO__OUT);
             return true;
+        }
         if (n < 0) {
             line_finish(l, w, MICRO_EIO, false);
             return false;
@@ -236,6 +238,7 @@ static void line_read(micro__thread *t, micro__loop *l, micro__line *w, bool end
         if (err == MICRO_EAGAIN && (size_t)n < room && !ended)
             break; /* edge-triggered: more will be told */
     }
+    micro__poller_rearm(&l->poller, w->fd, w, MICRO__IN);
     x->any = r->any;
     if (err != MICRO_EAGAIN) {
         x->problem = r->problem;
@@ -254,9 +257,11 @@ static void line_read(micro__thread *t, micro__loop *l, micro__line *w, bool end
 static void line_connected(micro__loop *l, micro__line *w)
 {
     micro__exchange *x = w->x;
+    int fd = w->fd;
     micro_err err = micro__sock_connect_end(&w->fd, x->why);
 
-    if (err != MICRO_OK) {
+    if (err != MICRO_OK) { /* and it is closed: the number may mean another one soon */
+        micro__poller_del(&l->poller, fd);
         line_finish(l, w, err, false);
         return;
     }
@@ -270,6 +275,8 @@ MICRO_PRIVATE void micro__line_event(micro__thread *t, micro__loop *l, void *lin
     micro__line *w = line;
 
     l->current = NULL;
+    if (!w->x && what == MICRO__OUT)
+        return;
     if (!w->x) { /* idle: whatever comes, it is of no use any more */
         line_unlink(l, w);
         line_close(l, w);
@@ -301,6 +308,8 @@ static micro__line *line_open(micro__loop *l, micro__exchange *x, micro_err *err
     w->connecting = *err == MICRO_EAGAIN;
     if (w->connecting || *err == MICRO_OK)
         *err = micro__poller_add(&l->poller, w->fd, w);
+    if (w->connecting && *err == MICRO_OK)
+        micro__poller_rearm(&l->poller, w->fd, w, MICRO__OUT);
     if (*err == MICRO_OK)
         return w;
     micro__fd_close(w->fd);

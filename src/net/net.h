@@ -157,6 +157,17 @@ MICRO_PRIVATE int
 micro__engine_timeout(micro__engine *e); /* ms until a timer is due; MICRO_OFF: none */
 MICRO_PRIVATE bool micro__engine_threaded(const micro__engine *e);
 
+/* A descriptor that an engine without threads watches beside its connections: as long as it is
+ * readable, each step calls ready. Kept until unwatch, which takes one that was never watched. */
+typedef struct micro__source {
+    int kind; /* the engine's */
+    int fd;
+    void (*ready)(void *arg);
+    void *arg;
+} micro__source;
+MICRO_PRIVATE micro_err micro__engine_watch(micro__engine *e, micro__source *s);
+MICRO_PRIVATE void micro__engine_unwatch(micro__engine *e, micro__source *s);
+
 /* Listens at one of addresses low..high (the first that is free). The port serves at once. */
 MICRO_PRIVATE micro_err micro__port_open(micro__engine *e, const micro__addr *at,
                                          const micro__port_opts *opts, micro__port **out);

@@ -3,7 +3,10 @@
 #include "sys.h"
 
 #include <limits.h>
+#include <time.h>
+#if MICRO__LINUX
 #include <sys/eventfd.h>
+#endif
 
 #define FD_FEW 16 /* as many are waited for without taking memory */
 
@@ -45,7 +48,7 @@ MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us)
 {
     int events = (what & MICRO__READ ? POLLIN : 0) | (what & MICRO__WRITE ? POLLOUT : 0);
     struct pollfd p = { .fd = fd, .events = (short)events };
-#if defined(__linux__)
+#if MICRO__LINUX
     struct timespec t = { .tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000 };
     return ppoll(&p, 1, &t, NULL) > 0;
 #else
@@ -86,25 +89,59 @@ MICRO_PRIVATE int micro__fd_reserve(void)
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-/* ---- wakers --------------------------------------------------------------------------------- */
-
-MICRO_PRIVATE int micro__waker_open(void)
+#if !MICRO__LINUX
+MICRO_PRIVATE int micro__fd_born(int fd)
 {
-    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (fd < 0 || (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 && fcntl(fd, F_SETFL, O_NONBLOCK) == 0))
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+#endif
+
+/* ---- wakers -------------------------------------------------------------------------------- */
+
+MICRO_PRIVATE bool micro__waker_open(micro__waker *w)
+{
+#if MICRO__LINUX
+    w->fd = w->in = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+#else
+    int ends[2] = { -1, -1 };
+    if (pipe(ends) < 0)
+        ends[0] = ends[1] = -1;
+    w->fd = micro__fd_born(ends[0]);
+    w->in = micro__fd_born(ends[1]);
+#endif
+    if (w->fd < 0 || w->in < 0)
+        micro__waker_close(w);
+    return w->fd >= 0;
 }
 
-MICRO_PRIVATE void micro__waker_set(int fd)
+MICRO_PRIVATE void micro__waker_close(micro__waker *w)
+{
+    if (w->in != w->fd)
+        micro__fd_close(w->in);
+    micro__fd_close(w->fd);
+    w->fd = w->in = -1;
+}
+
+MICRO_PRIVATE void micro__waker_set(const micro__waker *w)
 {
     const uint64_t one = 1;
-    while (write(fd, &one, sizeof one) < 0 && errno == EINTR) /* EAGAIN: it is set, over and over */
+    /* EAGAIN: it is set, over and over */
+    while (write(w->in, &one, sizeof one) < 0 && errno == EINTR)
         continue;
 }
 
-MICRO_PRIVATE void micro__waker_clear(int fd)
+MICRO_PRIVATE void micro__waker_clear(const micro__waker *w)
 {
-    uint64_t count;
-    while (read(fd, &count, sizeof count) < 0 && errno == EINTR)
-        continue;
+    uint64_t counts[8];
+    ssize_t n;
+    do
+        n = read(w->fd, counts, sizeof counts);
+    while (n == (ssize_t)sizeof counts || (n < 0 && errno == EINTR));
 }
 
 #undef FD_FEW

@@ -9,6 +9,14 @@
 #define MULTICAST_PORT 5353
 #define MULTICAST_GROUP4 0xe00000fbu /* 224.0.0.251 */
 
+/* The interface of an IPv4 datagram, told with it. NetBSD has the name, but not the sender's
+ * address in it. */
+#if defined(IP_PKTINFO) && !defined(__NetBSD__)
+#define MULTICAST_PKTINFO 1
+#else
+#define MULTICAST_PKTINFO 0
+#endif
+
 static const struct in6_addr multicast_group6 = { { { 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                                                       0, 0xfb } } };
 
@@ -70,9 +78,12 @@ static bool multicast_options(int fd, bool v6, int ttl)
                micro__sock_option(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, 1) &&
                micro__sock_option(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, ttl) &&
                micro__sock_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-    return micro__sock_option(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 1) &&
-           micro__sock_option(fd, IPPROTO_IP, IP_MULTICAST_TTL, ttl) &&
-           micro__sock_option(fd, IPPROTO_IP, IP_PKTINFO, 1);
+    const unsigned char loop = 1, hops = (unsigned char)ttl; /* not int: some take bytes only */
+    return setsockopt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, &loop, sizeof loop) == 0 &&
+#if MULTICAST_PKTINFO
+           micro__sock_option(fd, IPPROTO_IP, IP_PKTINFO, 1) &&
+#endif
+           setsockopt(fd, IPPROTO_IP, IP_MULTICAST_TTL, &hops, sizeof hops) == 0;
 }
 
 static micro_err multicast_error(int error)
@@ -101,7 +112,7 @@ MICRO_PRIVATE micro_err micro__udp_open(bool v6, uint16_t port, int ttl, int *fd
     micro__addr any;
     if (!micro__addr_literal(&any, micro_s(v6 ? "::" : "0.0.0.0"), port))
         return MICRO_EINVAL;
-    *fd = MICRO__SYS(socket)(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    *fd = micro__fd_born(MICRO__SYS(socket)(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | MICRO__BORN, 0));
     if (*fd < 0)
         return multicast_error(errno);
     if (port)
@@ -123,8 +134,13 @@ MICRO_PRIVATE micro_err micro__udp_join(int fd, bool v6, const micro__iface *on)
                                    .ipv6mr_interface = on->index };
         status = setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &group, sizeof group);
     } else {
+#if MULTICAST_PKTINFO
         struct ip_mreqn group = { .imr_multiaddr = { htonl(MULTICAST_GROUP4) },
                                   .imr_ifindex = (int)on->index };
+#else
+        struct ip_mreq group = { .imr_multiaddr = { htonl(MULTICAST_GROUP4) } };
+        memcpy(&group.imr_interface, on->ip, sizeof group.imr_interface);
+#endif
         status = setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &group, sizeof group);
     }
     if (status == 0)
@@ -140,24 +156,40 @@ typedef union multicast_control {
     unsigned char bytes[256];
 } multicast_control;
 
-/* Puts the interface into a message: nothing is left set in the socket, so that threads may share
- * it. */
-static void multicast_over(struct msghdr *message, multicast_control *control, bool v6,
-                           const micro__iface *over)
+static void multicast_attach(struct msghdr *message, multicast_control *control, int level,
+                             int type, const void *info, size_t size)
 {
-    struct in6_pktinfo info6 = { .ipi6_ifindex = over->index };
-    struct in_pktinfo info4 = { .ipi_ifindex = (int)over->index };
-    if (!over->v6) /* of several addresses of the interface, this one is the sender's */
-        memcpy(&info4.ipi_spec_dst, over->ip, sizeof info4.ipi_spec_dst);
-    size_t size = v6 ? sizeof info6 : sizeof info4;
     memset(control, 0, sizeof *control);
     message->msg_control = control->bytes;
     message->msg_controllen = (socklen_t)CMSG_SPACE(size); /* its type differs between systems */
     struct cmsghdr *c = CMSG_FIRSTHDR(message);
-    c->cmsg_level = v6 ? IPPROTO_IPV6 : IPPROTO_IP;
-    c->cmsg_type = v6 ? IPV6_PKTINFO : IP_PKTINFO;
+    c->cmsg_level = level;
+    c->cmsg_type = type;
     c->cmsg_len = (socklen_t)CMSG_LEN(size);
-    memcpy(CMSG_DATA(c), v6 ? (const void *)&info6 : (const void *)&info4, size);
+    memcpy(CMSG_DATA(c), info, size);
+}
+
+/* Puts the interface into a message: nothing is left set in the socket, so that threads may share
+ * it. Where that cannot be done for IPv4 they must not. */
+static void multicast_over(int fd, struct msghdr *message, multicast_control *control, bool v6,
+                           const micro__iface *over)
+{
+    if (v6) {
+        const struct in6_pktinfo info = { .ipi6_ifindex = over->index };
+        multicast_attach(message, control, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+        return;
+    }
+#if MULTICAST_PKTINFO
+    struct in_pktinfo info = { .ipi_ifindex = (int)over->index };
+    if (!over->v6) /* of several addresses of the interface, this one is the sender's */
+        memcpy(&info.ipi_spec_dst, over->ip, sizeof info.ipi_spec_dst);
+    multicast_attach(message, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+    (void)fd;
+#else
+    struct in_addr address;
+    memcpy(&address, over->ip, sizeof address);
+    setsockopt(fd, IPPROTO_IP, IP_MULTICAST_IF, &address, sizeof address);
+#endif
 }
 
 MICRO_PRIVATE micro_err micro__udp_multicast(int fd, bool v6, const micro__iface *over,
@@ -180,10 +212,10 @@ MICRO_PRIVATE micro_err micro__udp_multicast(int fd, bool v6, const micro__iface
         .msg_iovlen = 1,
     };
     if (over)
-        multicast_over(&message, &control, v6, over);
+        multicast_over(fd, &message, &control, v6, over);
     ssize_t n;
     do
-        n = MICRO__SYS(sendmsg)(fd, &message, MSG_NOSIGNAL);
+        n = MICRO__SYS(sendmsg)(fd, &message, MICRO__NOSIGNAL);
     while (n < 0 && errno == EINTR);
     return n < 0 ? multicast_error(errno) : MICRO_OK;
 }
@@ -192,7 +224,7 @@ MICRO_PRIVATE micro_err micro__udp_send(int fd, const micro__addr *to, const voi
 {
     ssize_t n;
     do
-        n = MICRO__SYS(sendto)(fd, data, len, MSG_NOSIGNAL, micro__addr_sys_const(to), to->len);
+        n = MICRO__SYS(sendto)(fd, data, len, MICRO__NOSIGNAL, micro__addr_sys_const(to), to->len);
     while (n < 0 && errno == EINTR);
     return n < 0 ? multicast_error(errno) : MICRO_OK;
 }
@@ -206,12 +238,14 @@ static unsigned multicast_came_by(struct msghdr *message)
     const struct cmsghdr *c = CMSG_FIRSTHDR(message);
     if (!c)
         return 0;
+#if MULTICAST_PKTINFO
     if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO &&
         c->cmsg_len >= CMSG_LEN(sizeof(struct in_pktinfo))) {
         struct in_pktinfo info;
         memcpy(&info, CMSG_DATA(c), sizeof info);
         return (unsigned)info.ipi_ifindex;
     }
+#endif
     if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO &&
         c->cmsg_len >= CMSG_LEN(sizeof(struct in6_pktinfo))) {
         struct in6_pktinfo info;
@@ -249,3 +283,4 @@ MICRO_PRIVATE long micro__udp_recv(int fd, void *data, size_t size, micro__addr 
 
 #undef MULTICAST_PORT
 #undef MULTICAST_GROUP4
+#undef MULTICAST_PKTINFO

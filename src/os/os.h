@@ -7,6 +7,25 @@
 
 #include "../base/base.h"
 
+/* ---- which system -------------------------------------------------------------------------- */
+
+#define MICRO__POLLER_EPOLL 1
+#define MICRO__POLLER_KQUEUE 2
+#define MICRO__POLLER_POLL 3
+#if MICRO_USE_POLL
+#define MICRO__POLLER MICRO__POLLER_POLL
+#elif MICRO_USE_KQUEUE || defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || \
+    defined(__OpenBSD__) || defined(__DragonFly__)
+#define MICRO__POLLER MICRO__POLLER_KQUEUE
+#elif defined(__linux__)
+#define MICRO__POLLER MICRO__POLLER_EPOLL
+#else
+#define MICRO__POLLER MICRO__POLLER_POLL
+#endif
+/* Linux's own calls (eventfd, accept4, ppoll) go with its poller: a build with another one has what
+ * other systems have, and so can be tested here. */
+#define MICRO__LINUX (MICRO__POLLER == MICRO__POLLER_EPOLL)
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -176,29 +195,56 @@ typedef struct micro__event {
     void *data;
     unsigned what;
 } micro__event;
+/* Wakes a thread that waits for several descriptors: see micro__fds_wait. */
+typedef struct micro__waker {
+    int fd; /* readable once it was set, until it is cleared; -1: not open */
+    int in; /* what is written to: the same, or the other end of a pipe */
+} micro__waker;
+
 typedef struct micro__poller { /* one a loop */
-    int fd;                    /* readable when something is due: for micro_poll_fd */
-    int wake;                  /* eventfd or the like */
+    int fd; /* readable when something is due: for micro_poll_fd; -1: there is no such thing */
+    micro__waker wake;
+#if MICRO__POLLER == MICRO__POLLER_POLL
+    struct micro__pollset *set;
+#endif
 } micro__poller;
 
 MICRO_PRIVATE micro_err micro__poller_open(micro__poller *p);
 MICRO_PRIVATE void micro__poller_close(micro__poller *p);
-/* Edge-triggered, in and out at once: reported when it changes; read until drained or the buffer
- * was not filled. */
+/* Edge-triggered, to be read and, when asked for, to be written: what a descriptor is ready for is
+ * reported once, and again when there is news. poll knows no news, only what is, and kqueue has
+ * news of every byte that goes out: with them, what was reported is not looked for until
+ * micro__poller_rearm says that it was used up. Hence whoever owns the descriptor reads until a
+ * read does not fill its buffer, writes until a write falls short, and then rearms that side. If it
+ * was not used up after all it is reported at once: nothing is lost, at worst something is told
+ * twice. HUP is told once. One event a descriptor and wait. */
 MICRO_PRIVATE micro_err micro__poller_add(micro__poller *p, int fd, void *data);
-/* Level-triggered, for a listener watched by several pollers: not all of them are woken. */
+/* Level-triggered, for a listener watched by several pollers: not all of them are woken, where the
+ * system can do that. For anything that is only read. */
 MICRO_PRIVATE micro_err micro__poller_add_listener(micro__poller *p, int fd, void *data);
+/* Before the descriptor is closed. */
 MICRO_PRIVATE void micro__poller_del(micro__poller *p, int fd);
+/* MICRO__IN: all has been read; MICRO__OUT: a write has fallen short, or a connection is to come
+ * about. data as it was added. By the thread that waits. Nothing at all with epoll, which tells
+ * both from the start. */
+#if MICRO__POLLER != MICRO__POLLER_EPOLL
+MICRO_PRIVATE void micro__poller_rearm(micro__poller *p, int fd, void *data, unsigned what);
+#else
+static inline void micro__poller_rearm(micro__poller *p, int fd, void *data, unsigned what)
+{
+    (void)p, (void)fd, (void)data, (void)what;
+}
+#endif
 /* From any thread: the wait under way, or the next one, returns. Wake-ups themselves are not
  * reported as events. */
 MICRO_PRIVATE void micro__poller_wake(micro__poller *p);
 /* timeout_ms < 0: for ever. Returns the number of events, 0 for none, interrupted or woken. */
 MICRO_PRIVATE int micro__poller_wait(micro__poller *p, micro__event *out, int max, int timeout_ms);
 
-/* A pipe-like descriptor to wake a thread that polls several descriptors: see micro__fds_wait. */
-MICRO_PRIVATE int micro__waker_open(void); /* -1: failed */
-MICRO_PRIVATE void micro__waker_set(int fd);
-MICRO_PRIVATE void micro__waker_clear(int fd);
+MICRO_PRIVATE bool micro__waker_open(micro__waker *w); /* false: failed, and w is closed */
+MICRO_PRIVATE void micro__waker_close(micro__waker *w);
+MICRO_PRIVATE void micro__waker_set(const micro__waker *w); /* in signal handlers too */
+MICRO_PRIVATE void micro__waker_clear(const micro__waker *w);
 /* Waits until one of n descriptors is readable or deadline (0: none); ready[i] says which. */
 MICRO_PRIVATE micro_err micro__fds_wait(const int *fds, size_t n, bool *ready, uint64_t deadline);
 
@@ -206,7 +252,9 @@ MICRO_PRIVATE micro_err micro__fds_wait(const int *fds, size_t n, bool *ready, u
 
 #if MICRO_ENABLE_TEST_HOOKS
 #include <poll.h>
+#if MICRO__LINUX
 #include <sys/epoll.h>
+#endif
 #include <sys/socket.h>
 #include <time.h>
 
@@ -221,8 +269,10 @@ typedef struct micro__sys_table {
     int (*connect)(int fd, const struct sockaddr *to, socklen_t len);
     int (*socket)(int family, int type, int protocol);
     int (*poll)(struct pollfd *fds, nfds_t n, int timeout);
+#if MICRO__LINUX
     int (*epoll_wait)(int fd, struct epoll_event *events, int max, int timeout);
     int (*epoll_ctl)(int fd, int what, int on, struct epoll_event *event);
+#endif
     int (*clock_gettime)(clockid_t clock, struct timespec *out);
 } micro__sys_table;
 

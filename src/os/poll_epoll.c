@@ -2,7 +2,7 @@
 /* The poller over epoll, for Linux. */
 #include "sys.h"
 
-#if defined(__linux__)
+#if MICRO__POLLER == MICRO__POLLER_EPOLL
 
 #include <sys/epoll.h>
 
@@ -29,11 +29,10 @@ static micro_err epoll_add(micro__poller *p, int fd, uint32_t events, void *data
 MICRO_PRIVATE micro_err micro__poller_open(micro__poller *p)
 {
     p->fd = epoll_create1(EPOLL_CLOEXEC);
-    p->wake = micro__waker_open();
-    micro_err err = p->fd < 0 || p->wake < 0 ? MICRO_ENOMEM : MICRO_OK;
+    micro_err err = micro__waker_open(&p->wake) && p->fd >= 0 ? MICRO_OK : MICRO_ENOMEM;
     /* edge-triggered: every write is reported once, and nothing has to be read */
     if (err == MICRO_OK)
-        err = epoll_add(p, p->wake, EPOLLIN | EPOLLET, (void *)(uintptr_t)epoll_wake_tag);
+        err = epoll_add(p, p->wake.fd, EPOLLIN | EPOLLET, (void *)(uintptr_t)epoll_wake_tag);
     if (err != MICRO_OK)
         micro__poller_close(p);
     return err;
@@ -41,9 +40,9 @@ MICRO_PRIVATE micro_err micro__poller_open(micro__poller *p)
 
 MICRO_PRIVATE void micro__poller_close(micro__poller *p)
 {
-    micro__fd_close(p->wake);
+    micro__waker_close(&p->wake);
     micro__fd_close(p->fd);
-    p->fd = p->wake = -1;
+    p->fd = -1;
 }
 
 MICRO_PRIVATE micro_err micro__poller_add(micro__poller *p, int fd, void *data)
@@ -64,7 +63,7 @@ MICRO_PRIVATE void micro__poller_del(micro__poller *p, int fd)
 
 MICRO_PRIVATE void micro__poller_wake(micro__poller *p)
 {
-    micro__waker_set(p->wake);
+    micro__waker_set(&p->wake);
 }
 
 MICRO_PRIVATE int micro__poller_wait(micro__poller *p, micro__event *out, int max, int timeout_ms)

@@ -5,8 +5,10 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <time.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 
 MICRO_PRIVATE uint64_t micro__now_us(void)
 {

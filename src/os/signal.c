@@ -8,20 +8,21 @@
 static const int signal_numbers[] = { SIGINT, SIGTERM };
 static struct {
     atomic_flag taken;
-    atomic_int fd;   /* what the handler writes to; -1: nothing */
-    atomic_int busy; /* handlers at work: fd is closed when there is none */
+    atomic_int in;   /* what the handler writes to; -1: nothing */
+    atomic_int busy; /* handlers at work: in is closed when there is none */
+    micro__waker waker;
     bool ours[2];
     struct sigaction before[2];
-} signal_state = { .taken = ATOMIC_FLAG_INIT, .fd = -1 };
+} signal_state = { .taken = ATOMIC_FLAG_INIT, .in = -1 };
 
 static void signal_handler(int number)
 {
     (void)number;
     int saved = errno;
     atomic_fetch_add(&signal_state.busy, 1);
-    int fd = atomic_load(&signal_state.fd);
-    if (fd >= 0)
-        micro__waker_set(fd);
+    const micro__waker w = { -1, atomic_load(&signal_state.in) };
+    if (w.in >= 0)
+        micro__waker_set(&w);
     atomic_fetch_sub(&signal_state.busy, 1);
     errno = saved;
 }
@@ -35,12 +36,11 @@ MICRO_PRIVATE int micro__signals_catch(void)
 {
     if (atomic_flag_test_and_set(&signal_state.taken))
         return -1;
-    int fd = micro__waker_open();
-    if (fd < 0) {
+    if (!micro__waker_open(&signal_state.waker)) {
         atomic_flag_clear(&signal_state.taken);
         return -1;
     }
-    atomic_store(&signal_state.fd, fd);
+    atomic_store(&signal_state.in, signal_state.waker.in);
     struct sigaction action = { .sa_handler = signal_handler, .sa_flags = SA_RESTART };
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < MICRO_COUNTOF(signal_numbers); i++) {
@@ -49,13 +49,12 @@ MICRO_PRIVATE int micro__signals_catch(void)
                                signal_is(before, SIG_DFL) &&
                                sigaction(signal_numbers[i], &action, NULL) == 0;
     }
-    return fd;
+    return signal_state.waker.fd;
 }
 
 MICRO_PRIVATE void micro__signals_release(void)
 {
-    int fd = atomic_exchange(&signal_state.fd, -1);
-    if (fd < 0)
+    if (atomic_exchange(&signal_state.in, -1) < 0)
         return;
     for (size_t i = 0; i < MICRO_COUNTOF(signal_numbers); i++) {
         struct sigaction now;
@@ -63,8 +62,8 @@ MICRO_PRIVATE void micro__signals_release(void)
             signal_is(&now, signal_handler))
             sigaction(signal_numbers[i], &signal_state.before[i], NULL);
     }
-    while (atomic_load(&signal_state.busy)) /* one that has read fd writes to it yet */
+    while (atomic_load(&signal_state.busy)) /* one that has read in writes to it yet */
         sched_yield();
-    micro__fd_close(fd);
+    micro__waker_close(&signal_state.waker);
     atomic_flag_clear(&signal_state.taken);
 }

@@ -11,9 +11,21 @@ MICRO_PRIVATE bool micro__sock_option(int fd, int level, int name, int value)
     return setsockopt(fd, level, name, &value, sizeof value) == 0;
 }
 
+static void socket_quiet_pipe(int fd)
+{
+#if !defined(MSG_NOSIGNAL) && defined(SO_NOSIGPIPE)
+    if (fd >= 0)
+        micro__sock_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+#else
+    (void)fd;
+#endif
+}
+
 static int socket_open(int family)
 {
-    return MICRO__SYS(socket)(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = micro__fd_born(MICRO__SYS(socket)(family, SOCK_STREAM | MICRO__BORN, 0));
+    socket_quiet_pipe(fd);
+    return fd;
 }
 
 static bool socket_is_any6(const micro__addr *a)
@@ -152,12 +164,13 @@ MICRO_PRIVATE micro_err micro__sock_accept(int listener, int *fd, micro__addr *p
     if (peer)
         memset(peer, 0, sizeof *peer);
     do {
-        *fd = MICRO__SYS(accept4)(listener, peer ? micro__addr_sys(peer) : NULL, peer ? &len : NULL,
-                                  SOCK_NONBLOCK | SOCK_CLOEXEC);
+        *fd = MICRO__ACCEPT(listener, peer ? micro__addr_sys(peer) : NULL, peer ? &len : NULL);
     } while (*fd < 0 && errno == EINTR);
+    *fd = micro__fd_born(*fd);
     if (*fd < 0)
         return socket_accept_error(errno);
-#if !defined(__linux__)
+#if !MICRO__LINUX
+    socket_quiet_pipe(*fd);
     micro__sock_option(*fd, IPPROTO_TCP, TCP_NODELAY, 1);
 #endif
     if (peer)
@@ -267,7 +280,7 @@ MICRO_PRIVATE long micro__sock_send(int fd, const void *data, size_t len)
 {
     ssize_t n;
     do
-        n = MICRO__SYS(send)(fd, data, len, MSG_NOSIGNAL);
+        n = MICRO__SYS(send)(fd, data, len, MICRO__NOSIGNAL);
     while (MICRO__RARE(n < 0) && errno == EINTR);
     return socket_moved(n);
 }
@@ -286,7 +299,7 @@ MICRO_PRIVATE long micro__sock_send2(int fd, const void *a, size_t alen, const v
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
     ssize_t n;
     do
-        n = MICRO__SYS(sendmsg)(fd, &message, MSG_NOSIGNAL);
+        n = MICRO__SYS(sendmsg)(fd, &message, MICRO__NOSIGNAL);
     while (MICRO__RARE(n < 0) && errno == EINTR);
     return socket_moved(n);
 }

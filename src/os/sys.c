@@ -7,7 +7,12 @@
 /* glibc declares these three with a union of address types, so that they are of another type. */
 static int sys_accept4(int fd, struct sockaddr *from, socklen_t *len, int flags)
 {
+#if MICRO__LINUX
     return accept4(fd, from, len, flags);
+#else
+    (void)flags;
+    return accept(fd, from, len);
+#endif
 }
 
 static int sys_connect(int fd, const struct sockaddr *to, socklen_t len)
@@ -31,8 +36,10 @@ MICRO_PRIVATE_DEF micro__sys_table micro__sys = {
     .connect = sys_connect,
     .socket = socket,
     .poll = poll,
+#if MICRO__LINUX
     .epoll_wait = epoll_wait,
     .epoll_ctl = epoll_ctl,
+#endif
     .clock_gettime = clock_gettime,
 };
 

@@ -18,11 +18,15 @@ MICRO_PRIVATE void micro__mutex_destroy(micro__mutex *m)
 
 MICRO_PRIVATE void micro__cond_init(micro__cond *c)
 {
+#if defined(__APPLE__) /* no clock can be chosen, but waits by duration are there */
+    pthread_cond_init(c, NULL);
+#else
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC); /* the wall clock jumps */
     pthread_cond_init(c, &attr);
     pthread_condattr_destroy(&attr);
+#endif
 }
 
 MICRO_PRIVATE void micro__cond_destroy(micro__cond *c)
@@ -36,12 +40,20 @@ MICRO_PRIVATE bool micro__cond_wait(micro__cond *c, micro__mutex *m, uint64_t de
         pthread_cond_wait(c, m);
         return true;
     }
+#if defined(__APPLE__)
+    uint64_t now = micro__now_ms();
+    deadline = deadline > now ? deadline - now : 0;
+#endif
     uint64_t seconds = deadline / 1000u;
     struct timespec until = {
         .tv_sec = (time_t)(seconds > INT32_MAX ? INT32_MAX : seconds), /* time_t may have 32 bits */
         .tv_nsec = (long)(deadline % 1000u) * 1000000L,
     };
+#if defined(__APPLE__)
+    return pthread_cond_timedwait_relative_np(c, m, &until) != ETIMEDOUT;
+#else
     return pthread_cond_timedwait(c, m, &until) != ETIMEDOUT;
+#endif
 }
 
 /* Stack sizes are a multiple of the page, and not below a minimum that depends on the machine. */

@@ -51,7 +51,7 @@ static micro_err mdns_put_list(micro__mdns *st, micro__mdns_local *list, const v
     mdns_free_list(list);
     if (st->browser.found)
         micro__cond_broadcast(&st->changed);
-    micro__waker_set(st->fds[MICRO__MDNS_WAKER]);
+    micro__waker_set(&st->waker);
     return err;
 }
 
@@ -101,7 +101,7 @@ static micro_err mdns_del(micro_registry *reg, micro_ctx *ctx, const micro_entry
             mdns_del_local(st, n);
     }
     if (st->started)
-        micro__waker_set(st->fds[MICRO__MDNS_WAKER]);
+        micro__waker_set(&st->waker);
     micro__unlock(&st->lock);
     return MICRO_OK;
 }
@@ -303,7 +303,7 @@ static micro_err mdns_watch(micro_registry *reg, const char *name, micro_watch_f
     if (!err && !micro__mdns_browser_watch(&st->browser, micro_s(name), micro__now_ms()))
         err = MICRO_ENOMEM;
     if (!err)
-        micro__waker_set(st->fds[MICRO__MDNS_WAKER]);
+        micro__waker_set(&st->waker);
     micro__unlock(&st->lock);
     if (err) {
         micro__notify_remove(st->notifier, *out);
@@ -328,7 +328,7 @@ static void mdns_free(micro_registry *reg)
             mdns_del_local(st, n);
     }
     if (st->started)
-        micro__waker_set(st->fds[MICRO__MDNS_WAKER]);
+        micro__waker_set(&st->waker);
     micro__unlock(&st->lock);
     micro__lock(&mdns_process.lock);
     bool last = --mdns_process.users == 0;

@@ -327,6 +327,7 @@ typedef struct micro__mdns {
     bool started, stop;
     micro__thread_id thread;
     int fds[MICRO__MDNS_FDS];
+    micro__waker waker;
     micro__iface ifaces[MICRO__MDNS_IFACES]; /* those joined, one a family and index */
     size_t nifaces;
     uint64_t scan_at;

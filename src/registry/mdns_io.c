@@ -143,7 +143,7 @@ static uint64_t mdns_io_step(micro__mdns *st, const bool ready[MICRO__MDNS_FDS])
 {
     uint64_t now = micro__now_ms();
     if (ready[MICRO__MDNS_WAKER])
-        micro__waker_clear(st->fds[MICRO__MDNS_WAKER]);
+        micro__waker_clear(&st->waker);
     for (int i = MICRO__MDNS_WAKER; i-- > 0;) { /* answers first: somebody may be waiting */
         if (ready[i])
             mdns_io_read(st, i, now);
@@ -198,7 +198,7 @@ MICRO_PRIVATE void micro__mdns_wake(void *arg)
     micro__mdns *st = arg;
     micro__lock(&st->lock);
     micro__cond_broadcast(&st->changed);
-    micro__waker_set(st->fds[MICRO__MDNS_WAKER]);
+    micro__waker_set(&st->waker);
     micro__unlock(&st->lock);
 }
 
@@ -220,6 +220,8 @@ static const micro__mdns_browser_ops mdns_io_hooks = { mdns_io_ask, mdns_io_want
 
 static void mdns_io_close(micro__mdns *st)
 {
+    micro__waker_close(&st->waker);
+    st->fds[MICRO__MDNS_WAKER] = -1;
     for (size_t i = 0; i < MICRO__MDNS_FDS; i++) {
         micro__fd_close(st->fds[i]);
         st->fds[i] = -1;
@@ -247,9 +249,9 @@ static micro_err mdns_io_open_family(micro__mdns *st, bool v6)
 static micro_err mdns_io_open(micro__mdns *st)
 {
     st->datagram = micro__alloc(MDNS_IO_DATAGRAM);
-    st->fds[MICRO__MDNS_WAKER] = micro__waker_open();
-    if (!st->datagram || st->fds[MICRO__MDNS_WAKER] < 0)
+    if (!st->datagram || !micro__waker_open(&st->waker))
         return MICRO_ENOMEM;
+    st->fds[MICRO__MDNS_WAKER] = st->waker.fd;
     micro_err v4 = mdns_io_open_family(st, false), v6 = mdns_io_open_family(st, true);
     if (v4 == MICRO_EBUSY || (v4 && v6))
         return v4;
@@ -288,7 +290,7 @@ MICRO_PRIVATE void micro__mdns_free(micro__mdns *st)
     if (st->started) {
         micro__lock(&st->lock);
         st->stop = true;
-        micro__waker_set(st->fds[MICRO__MDNS_WAKER]);
+        micro__waker_set(&st->waker);
         micro__unlock(&st->lock);
         micro__thread_join(st->thread);
     }
@@ -310,6 +312,7 @@ MICRO_PRIVATE micro__mdns *micro__mdns_new(void)
     memset(st, 0, offsetof(micro__mdns, responder)); /* the rest is large, and initialises itself */
     for (size_t i = 0; i < MICRO__MDNS_FDS; i++)
         st->fds[i] = -1;
+    st->waker.fd = st->waker.in = -1;
     micro__mutex_init(&st->lock);
     micro__cond_init(&st->changed);
     micro__host_name(host, sizeof host);

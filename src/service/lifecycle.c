@@ -280,8 +280,8 @@ MICRO_API micro_err micro_service_start(micro_service *svc)
 static void lifecycle_ask(micro_service *svc)
 {
     atomic_store(&svc->stop_asked, true);
-    if (svc->stop_fd >= 0)
-        micro__waker_set(svc->stop_fd);
+    if (svc->stop.fd >= 0)
+        micro__waker_set(&svc->stop);
 }
 
 /* True: this thread is to stop the service now. Else somebody does, or has, or there is nothing to
@@ -329,50 +329,66 @@ MICRO_API void micro_service_stop(micro_service *svc)
 
 static void lifecycle_wait(micro_service *svc, int signals)
 {
-    int fds[3] = { svc->stop_fd, signals, svc->engine ? micro__engine_fd(svc->engine) : -1 };
-    bool threaded = micro__engine_threaded(svc->engine), ready[3] = { false, false, false };
-    size_t n = threaded ? 2 : 3;
+    const int fds[2] = { svc->stop.fd, signals };
+    bool ready[2] = { false, false };
+    micro_err err = MICRO_OK;
 
-    while (!ready[0] && !ready[1] && !atomic_load(&svc->stop_asked)) {
-        uint64_t until = 0;
-        if (!threaded) {
-            int due = micro__engine_timeout(svc->engine);
-            until = due < 0 ? 0 : micro__now_ms() + (uint64_t)due;
-        }
-        micro_err err = micro__fds_wait(fds, n, ready, until);
-        if (err != MICRO_OK && err != MICRO_ETIMEDOUT)
-            break;
-        if (!threaded)
-            micro__engine_step(svc->engine, 0);
-    }
+    while (err == MICRO_OK && !ready[0] && !ready[1] && !atomic_load(&svc->stop_asked))
+        err = micro__fds_wait(fds, 2, ready, 0);
 }
 
-/* Who runs it, and how run is woken; waker -1: nobody, any more. */
-static void lifecycle_runner(micro_service *svc, int waker)
+static void lifecycle_heard(void *arg)
+{
+    micro_service *svc = arg;
+
+    atomic_store(&svc->stop_asked, true);
+}
+
+/* The same where this thread is the one that drives. */
+static void lifecycle_drive(micro_service *svc, int signals)
+{
+    micro__source stop = { .fd = svc->stop.fd, .ready = lifecycle_heard, .arg = svc };
+    micro__source signal = { .fd = signals, .ready = lifecycle_heard, .arg = svc };
+    micro_err err = micro__engine_watch(svc->engine, &stop);
+
+    if (err == MICRO_OK && signals >= 0)
+        err = micro__engine_watch(svc->engine, &signal);
+    if (err != MICRO_OK)
+        lifecycle_fail(svc, err, NULL);
+    while (err == MICRO_OK && !atomic_load(&svc->stop_asked))
+        micro_ignore(micro__engine_step(svc->engine, MICRO_OFF));
+    micro__engine_unwatch(svc->engine, &signal);
+    micro__engine_unwatch(svc->engine, &stop);
+}
+
+/* Who runs it, and how run is woken. */
+static micro_err lifecycle_runner(micro_service *svc, bool runs)
 {
     micro__lock(&svc->lock);
-    svc->stop_fd = waker;
-    svc->running = waker >= 0;
+    svc->running = runs && micro__waker_open(&svc->stop);
+    if (!runs)
+        micro__waker_close(&svc->stop);
     svc->runner = micro__thread_self();
     micro__cond_broadcast(&svc->stopped);
     micro__unlock(&svc->lock);
+    return svc->running || !runs ? MICRO_OK : MICRO_EIO;
 }
 
 static micro_err lifecycle_run(micro_service *svc)
 {
-    int waker = micro__waker_open();
-
-    if (waker < 0)
+    if (lifecycle_runner(svc, true) != MICRO_OK)
         return lifecycle_fail(svc, MICRO_EIO, "out of file descriptors");
-    lifecycle_runner(svc, waker);
     int signals = micro__signals_catch();
     micro_err err = micro_service_start(svc);
-    if (err == MICRO_OK && svc->state == MICRO__SERVICE_RUNNING)
-        lifecycle_wait(svc, signals);
+    if (err == MICRO_OK && svc->state == MICRO__SERVICE_RUNNING) {
+        if (micro__engine_threaded(svc->engine))
+            lifecycle_wait(svc, signals);
+        else
+            lifecycle_drive(svc, signals);
+    }
     micro_service_stop(svc);
     micro__signals_release();
-    lifecycle_runner(svc, -1);
-    micro__fd_close(waker);
+    lifecycle_runner(svc, false);
     return err != MICRO_OK ? err : svc->error;
 }
 

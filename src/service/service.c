@@ -214,7 +214,7 @@ MICRO_API micro_service *micro_service_create(const micro_service_opts *opts)
     micro__mutex_init(&svc->lock);
     micro__cond_init(&svc->stopped);
     svc->hooks_end = &svc->hooks;
-    svc->stop_fd = -1;
+    svc->stop.fd = svc->stop.in = -1;
     service_options(svc, opts);
     service_settings(svc);
     service_flags(svc);

@@ -169,7 +169,7 @@ struct micro_service {
     micro__thread_id runner, stopper; /* valid while run is in progress; while STOPPING */
     bool running;                     /* run is in progress */
     atomic_bool stop_asked;
-    int stop_fd; /* wakes run; -1: nobody waits */
+    micro__waker stop; /* wakes run; not open: nobody waits */
     micro__life *life;
     micro__engine *engine;
     micro__port *port;        /* http */
