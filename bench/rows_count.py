@@ -142,7 +142,7 @@ def system_calls(b):
 
 def allocations(b):
     p = b.programs
-    few, many = (200, 1200) if b.smoke else (1000, 11000)
+    few, many = (200, 1200) if b.smoke else (1000, 41000)
     counts = {side: os.path.join(p.dir, side + ".allocations") for side in ("server", "client")}
 
     def read(side):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The engine's own source under the checker of seat_model.h: seat.c, monitor.c, loop.c, engine.c and
- * timer.c are compiled as they are, with their atomic operations, locks, conditions, threads, naps and
- * system calls in the checker's hands (seat_model_hooks.h). Made up here: the poller (edge-triggered),
- * connections (instead of conn.c), and their peers, who send whenever they like.
+/* The engine's own source under the checker of seat_model.h: seat.c, monitor.c, loop.c, engine.c
+ * and timer.c are compiled as they are, with their atomic operations, locks, conditions, threads,
+ * naps and system calls in the checker's hands (seat_model_hooks.h). Made up here: the poller
+ * (edge-triggered), connections (instead of conn.c), and their peers, who send whenever they like.
  *
  *   seat_model [--limit=STATES] [--trail] NAME=VALUE...    what happens: model_scenario
  *   exit 0: all states are good; 1: one is not; 2: wrong usage; 3: there are more states
@@ -370,7 +370,7 @@ static const char *model_check(void)
                 return "the monitor sleeps while a handler runs";
     if (model_e->total > model_e->max_threads)
         return "there are more threads than allowed";
-    if (model_w.reported && !model_w.calls)
+    if (model_w.reported && !model_w.calls && !model_w.posted)
         return "it is reported that all threads are in handlers before there was a call";
     return NULL;
 }

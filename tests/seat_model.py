@@ -6,7 +6,8 @@
   tests/seat_model.py --deep         the larger ones too: minutes, and gigabytes of memory
   tests/seat_model.py --trail NAME   one of them, step by step if there is a problem
 
-A mutant is a copy of the source with one text replaced; a text that is not there is a failure.
+A mutant is a copy of the source with one text replaced; a text that is not there, or not once, is a
+failure. How white space is spread in it does not matter.
 """
 
 import os
@@ -29,7 +30,7 @@ LIMIT = 3000000     # states; more do not belong into the everyday run
 
 # Name: what happens. Unsaid: loops=1 threads=2 conns=2 calls=1, handlers that say nothing.
 EVERYDAY = {
-    # the start, while nothing else and while connections come in; a thread or the monitor not created
+    # the start, alone and while connections come in; a thread or the monitor cannot be created
     "start": "loops=2 conns=0 from_start=1",
     "start-fails": "loops=2 threads=3 conns=0 from_start=1 fails=1 fails_early=1",
     "start-serve": "conns=1 from_start=1 accepts=1",
@@ -88,49 +89,54 @@ DEEP = {
 # What is planted: where, instead of what, what, and the scenario that must find it.
 MUTANTS = {
     "a handler's swap back is not looked at": (
-        "seat.c", "memory_order_acquire, memory_order_relaxed)))\n        t->loop = NULL;",
-        "memory_order_acquire, memory_order_relaxed)))\n        (void)word;", "plain"),
+        "seat.c", "memory_order_acquire, memory_order_relaxed))) t->loop = NULL;",
+        "memory_order_acquire, memory_order_relaxed))) (void)word;", "plain"),
     "a spare's swap is not looked at": (
-        "seat.c", "                                                 memory_order_relaxed))\n"
-        "        return false;",
-        "                                                 memory_order_relaxed))\n"
-        "        (void)word;", "plain"),
+        "seat.c", "memory_order_seq_cst, memory_order_relaxed)) return false;",
+        "memory_order_seq_cst, memory_order_relaxed)) (void)word;", "plain"),
     "no wake after a push": (
         "loop.c", "if (!head && !micro__seat_held(l))", "if (false)", "plain"),
     "no wake after a push into a loop that was taken over": (
-        "seat.c", "           atomic_load_explicit(&l->seat, memory_order_seq_cst) == t->word;",
-        "           true;", "posts-awaits"),
+        "seat.c", "atomic_load_explicit(&l->seat, memory_order_seq_cst) == t->word;",
+        "true;", "posts-awaits"),
     "the monitor is not woken": (
-        "seat.c", "        micro__monitor_wake(t->e);", "        (void)0;", "plain"),
+        "seat.c", "micro__monitor_wake(t->e);", "(void)0;", "plain"),
     "the monitor does not look again before it sleeps": (
-        "monitor.c", "    if (monitor_look(e, seen))\n", "    if (false)\n", "plain"),
+        "monitor.c", "if (monitor_look(e, seen))", "if (false)", "plain"),
     "the seat's word becomes visible late": (
         "seat.c", "atomic_store_explicit(&t->loop->seat, t->word, memory_order_seq_cst);",
         "atomic_store_explicit(&t->loop->seat, t->word, memory_order_release);", "plain"),
     "a connection is given back twice": (
-        "loop.c", "        micro__loop_push(l, &c->link); /* R4 */",
-        "        micro__loop_push(l, &c->link), micro__loop_push(l, &c->link);", "plain"),
+        "loop.c", "micro__loop_push(l, &c->link); /* R4 */",
+        "micro__loop_push(l, &c->link), micro__loop_push(l, &c->link);", "plain"),
     "a connection is not given back": (
-        "loop.c", "        micro__loop_push(l, &c->link); /* R4 */", "        (void)l;", "plain"),
+        "loop.c", "micro__loop_push(l, &c->link); /* R4 */", "(void)l;", "plain"),
     "a connection is not marked busy": (
-        "seat.c", "        l->current->busy = true;", "        l->current->busy = false;", "declared"),
+        "seat.c", "l->current->busy = true;", "l->current->busy = false;", "declared"),
     "what comes for a busy connection is forgotten": (
-        "loop.c", "            c->pending |= ev->what;", "            c->pending |= 0;", "declared"),
+        "loop.c", "c->pending |= ev->what;", "c->pending |= 0;", "declared"),
     "words repeat": (
         "seat.c", "(t->word + MICRO__SEAT_STEP)", "(t->word)", "needs"),
     "a thread that could not be created stays asked for": (
-        "seat.c", "        l->asked = 0; /* somebody may try again */", "        l->asked = word;",
-        "needs-fails"),
+        "seat.c", "l->asked = 0; /* somebody may try again */", "l->asked = word;", "needs-fails"),
     "who parks does not look for a loop without a thread": (
-        "seat.c", "    bool stay = seat_feed(e, t);", "    bool stay = false;", "cap-feeds"),
+        "seat.c", "bool stay = seat_feed(e, t);", "bool stay = false;", "cap-feeds"),
     "a spare does not see that all has ended": (
-        "seat.c", "        for (micro__thread *t = e->spare; t; t = t->parked)\n"
-        "            micro__cond_signal(&t->wake);", "        (void)e;", "stop"),
+        "seat.c", "for (micro__thread *t = e->spare; t; t = t->parked) micro__cond_signal(&t->wake);",
+        "(void)e;", "stop"),
 }
 
 
+def replace_once(text, old, new):
+    """None: old is not there, or more than once."""
+    pattern = re.compile(r"\s+".join(re.escape(word) for word in old.split()))
+    if len(pattern.findall(text)) != 1:
+        return None
+    return pattern.sub(lambda match: new, text)
+
+
 def source(folder, mutant):
-    """The include folder of the source, or of a copy with a mutant in it; None: its text is not there."""
+    """The include folder of the source, or of a copy with a mutant in it; None: it cannot be."""
     src = os.path.join(ROOT, "src")
     if not mutant:
         return src
@@ -141,16 +147,17 @@ def source(folder, mutant):
     shutil.copy(os.path.join(ROOT, "micro.h"), folder)
     path = os.path.join(copy, "net", file)
     with open(path, encoding="utf-8") as f:
-        text = f.read()
-    if text.count(old) != 1:
+        text = replace_once(f.read(), old, new)
+    if text is None:
         return None
     with open(path, "w", encoding="utf-8") as f:
-        f.write(text.replace(old, new))
+        f.write(text)
     return copy
 
 
 def compile_c(folder, output, *rest):
-    command = [os.environ.get("CC", "cc"), *FLAGS, "-I" + HERE, "-o", os.path.join(folder, output), *rest]
+    command = [os.environ.get("CC", "cc"), *FLAGS, "-I" + HERE, "-o",
+               os.path.join(folder, output), *rest]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
@@ -192,7 +199,7 @@ def test_scenario(program, name, what, deep):
 def test_mutant(folder, name):
     program = build(folder, name)
     if not program:
-        return "its text is not in %s" % MUTANTS[name][0]
+        return "its text is not in %s, or not once" % MUTANTS[name][0]
     scenario = MUTANTS[name][3]
     code, text = run(program, EVERYDAY[scenario], SECONDS, "--limit=%d" % LIMIT)
     if code != 1:
@@ -208,7 +215,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         program = build(folder)
         if names:
-            return subprocess.run([program, "--trail", *scenarios[names[0]].split()], check=False).returncode
+            command = [program, "--trail", *scenarios[names[0]].split()]
+            return subprocess.run(command, check=False).returncode
         for name, what in scenarios.items():
             numbers, problem = test_scenario(program, name, what, name in DEEP)
             states, steps, tests = states + numbers[0], steps + numbers[1], tests + 1

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* For seat_model.c only: what belongs to a state, and the operations of the engine's source as steps
- * of the checker. Included between the engine's headers and its source.
+/* For seat_model.c only: what belongs to a state, and the operations of the engine's source as
+ * steps of the checker. Included between the engine's headers and its source.
  *
  * A step is an atomic operation, a lock, a wait, a system call; what a thread does up to its next
- * one is one with it. A release needs no step of its own, for nothing is lost if it happens at once. */
+ * one is one with it. A release needs no step of its own: nothing is lost if it happens at once. */
 #ifndef SEAT_MODEL_HOOKS_H
 #define SEAT_MODEL_HOOKS_H
 
@@ -123,8 +123,9 @@ static void model_alive(const void *at)
             model_must(model_w.block_used[i], "a thread's memory is used after it was freed");
 }
 
-/* Operations whose order with others changes nothing need not be tried in every order: on what nobody
- * writes in this scenario, on what is guarded by the lock that is held, on a flag for the log. */
+/* Operations whose order with others changes nothing need not be tried in every order: on what
+ * nobody writes in this scenario, on what is guarded by the lock that is held, on a flag for the
+ * log. */
 static bool model_alone(const void *at)
 {
     bool constant = !model_s->stop && (at == &model_e->stopping || at == &model_e->monitor.stop);
@@ -394,8 +395,8 @@ static void model_thread_join(const char *where, micro__thread_id id)
 #define micro__thread_start(id, stack, fn, arg) model_thread_start(__func__, id, fn, arg)
 #define micro__thread_join(id) model_thread_join(__func__, id)
 #define micro__thread_self() ((micro__thread_id)model_current)
-/* How long a nap is means nothing here: any time may pass at any step. The monitor forgets it, so that
- * there are no states that differ in nothing else. */
+/* How long a nap is means nothing here: any time may pass at any step. The monitor forgets it, so
+ * that there are no states that differ in nothing else. */
 #define micro__sleep_us(us) \
     ((void)(us), model_step(MODEL_SLEEP, __func__, NULL, 0), nap = MONITOR_NAP_US)
 #define monitor_main model_monitor_main

@@ -2,12 +2,12 @@
 /* The search of seat_model.h: coroutines, states and the way back, strongly connected components.
  *
  * A state is the tracked memory and the used parts of all stacks, in blocks; its name is the sum
- * (exclusive or) of its blocks' hashes, 64 bits. A step changes few blocks: their old contents go to
- * a log, which is the way back.
+ * (exclusive or) of its blocks' hashes, 64 bits. A step changes few blocks: their old contents go
+ * to a log, which is the way back.
  *
- * Waiting is judged by components: where a set of states is never left again, everything must be done
- * in at least one of them. That finds deadlocks, and equally a monitor that looks again and again at
- * something that never changes. */
+ * Waiting is judged by components: where a set of states is never left again, everything must be
+ * done in at least one of them. That finds deadlocks, and equally a monitor that looks again and
+ * again at something that never changes. */
 #include "seat_model.h"
 
 #include <setjmp.h>

@@ -92,6 +92,26 @@ TEST(call_over_the_memory_transport)
     micro_registry_free(reg);
 }
 
+TEST(call_survives_a_long_reply_of_the_memory_transport)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    micro_transport *t = micro_transport_memory_new();
+    micro_service *server =
+        hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg,
+                               .transport = t, .address = ":0"));
+    micro_ctx *ctx = micro_ctx_new(server);
+    const hello_msg req = { micro_s("20000") };
+    hello_answer rsp;
+
+    CHECK_EQ_INT(hello_big(ctx, "go.micro.srv.greeter", &req, &rsp), MICRO_OK);
+    CHECK_EQ_UINT(rsp.msg.len, 20000);
+    CHECK(rsp.msg.ptr && rsp.msg.ptr[0] == 'y' && rsp.msg.ptr[19999] == 'y');
+    micro_ctx_free(ctx);
+    micro_service_free(server);
+    micro_transport_free(t);
+    micro_registry_free(reg);
+}
+
 TEST(call_errors_of_the_service)
 {
     call_fixture f;
@@ -409,6 +429,24 @@ TEST(call_reads_replies_however_they_are_framed)
         micro_ctx_free(ctx);
         micro_service_free(svc);
     }
+}
+
+TEST(call_bounds_interim_replies)
+{
+    static char endless[64 * 26 + 1];
+    const char *replies[] = { endless, NULL };
+    call_peer p;
+    micro_service *svc = micro_service_new(.name = "caller");
+    micro_ctx *ctx = micro_ctx_new(svc);
+    hello_answer rsp;
+
+    for (int i = 0; i < 64; i++)
+        strcat(endless, "HTTP/1.1 100 Continue\r\n\r\n");
+    call_peer_begin(&p, replies);
+    CHECK_EQ_INT(call_to(p.address, ctx, &rsp, 1, false), MICRO_EPROTO);
+    call_peer_end(&p);
+    micro_ctx_free(ctx);
+    micro_service_free(svc);
 }
 
 /* ---- chains -----------------------------------------------------------------------------------

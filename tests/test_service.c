@@ -315,6 +315,38 @@ TEST(service_stop_from_another_thread_ends_run)
     }
 }
 
+static void *service_run_again(void *arg)
+{
+    return (void *)(intptr_t)micro_service_run(arg);
+}
+
+static micro_err service_run_twice(micro_service *svc, void *arg)
+{
+    pthread_t t;
+    void *err;
+
+    pthread_create(&t, NULL, service_run_again, svc);
+    pthread_join(t, &err);
+    *(micro_err *)arg = (micro_err)(intptr_t)err;
+    return MICRO_OK;
+}
+
+TEST(service_runs_once)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    micro_service *svc = micro_service_new(.registry = reg, .address = "127.0.0.1:0");
+    micro_err second = MICRO_OK;
+
+    micro_log_set(MICRO_LOG_NONE, NULL, NULL);
+    micro_service_on(svc, MICRO_AFTER_START, service_run_twice, &second);
+    micro_service_on(svc, MICRO_AFTER_START, service_post_stop, NULL);
+    CHECK_EQ_INT(micro_service_run(svc), MICRO_OK); /* the second run does not stop the first */
+    CHECK_EQ_INT(second, MICRO_EBUSY);
+    CHECK_EQ_INT(micro_service_run(svc), MICRO_EBUSY);
+    micro_service_free(svc);
+    micro_registry_free(reg);
+}
+
 /* ---- posted functions -------------------------------------------------------------------------
  */
 

@@ -34,6 +34,13 @@ MICRO_PRIVATE bool micro__buf_grow(micro_buf *b, size_t more)
     return true;
 }
 
+MICRO_PRIVATE void micro__buf_mend(micro_buf *b)
+{
+    b->cap += b->spare;
+    b->spare = 0;
+    b->failed = b->toobig = false;
+}
+
 MICRO_PRIVATE void micro__buf_free(micro_buf *b)
 {
     size_t max = b->max;

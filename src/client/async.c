@@ -29,6 +29,7 @@ static void async_push(micro__async *a, void (*run)(micro__loop *l, void *arg), 
     a->run.item.kind = MICRO__ITEM_TASK;
     a->run.at = delay_ms > 0 ? micro__now_ms() + (uint64_t)delay_ms : 0;
     a->run.run = run;
+    a->run.anytime = delay_ms <= 0;
     a->run.arg = a;
     micro__loop_push(a->loop, &a->run.item);
 }
@@ -79,7 +80,10 @@ static void async_result(micro__async *a, micro_err err)
         int ms = micro__call_backoff(k);
         if (ms >= 0) {
             k->attempt++;
-            async_push(a, async_begin, ms);
+            a->run.run = async_begin;
+            a->run.anytime = false;
+            a->run.at = micro__now_ms() + (uint64_t)ms;
+            micro__loop_delay(a->loop, &a->run); /* where a cancel finds it */
             return;
         }
     }
@@ -111,6 +115,7 @@ static void async_wake(void *arg)
         return;
     a->cancel.item.kind = MICRO__ITEM_TASK;
     a->cancel.run = async_canceled;
+    a->cancel.anytime = true;
     a->cancel.arg = a;
     micro__loop_push(a->loop, &a->cancel.item);
 }

@@ -142,6 +142,14 @@ static micro_err client_dial(micro__call *k, micro__link **link)
     return err;
 }
 
+static const char *client_own(micro_ctx *ctx, const char *text)
+{
+    char *copy = micro__arena_text(&ctx->arena, text, strlen(text));
+
+    return copy ? copy : "";
+}
+
+/* What was lent for the call only is copied: the info may be asked for after it. */
 MICRO_PRIVATE void micro__call_info(micro__call *k)
 {
     micro_info *info = &k->ctx->info;
@@ -149,12 +157,11 @@ MICRO_PRIVATE void micro__call_info(micro__call *k)
     if (info->serving)
         return; /* a handler's stays what it was asked */
     info->attempt = k->attempt;
-    info->service = k->service;
+    info->service = client_own(k->ctx, k->service);
     info->endpoint = k->method->name;
-    info->content_type = k->o.content_type;
+    info->content_type = client_own(k->ctx, k->o.content_type);
     info->method = k->method;
-    char *peer = micro__arena_text(&k->ctx->arena, k->address, strlen(k->address));
-    info->peer = peer ? peer : "";
+    info->peer = client_own(k->ctx, k->address);
 }
 
 static micro_err client_attempt(micro__call *k)

@@ -142,10 +142,17 @@ static bool child_all_ended(micro__family *f)
     return ended;
 }
 
+/* Another thread may be at it: then its step does what is due. */
+static void child_step(micro__engine *e)
+{
+    if (micro__engine_step(e, CHILD_STEP_MS) == MICRO_EBUSY)
+        micro__sleep_us(1000);
+}
+
 static void child_drive(micro_ctx *ctx, micro__family *f, uint64_t deadline)
 {
     while (!child_all_ended(f) && micro__ctx_check(ctx, deadline) == MICRO_OK)
-        micro__engine_step(f->engine, CHILD_STEP_MS);
+        child_step(f->engine);
 }
 
 static void child_block(micro_ctx *ctx, micro__family *f, uint64_t deadline)
@@ -194,10 +201,22 @@ MICRO_PRIVATE void micro__family_end(micro_ctx *ctx)
                 micro__cond_wait(&f->ended, &f->lock, 0);
             micro__unlock(&f->lock);
             micro_block_end();
-        } else {
+        } else if (micro__engine_inside()) {
             micro__engine_tasks(f->engine);
+        } else {
+            child_step(f->engine);
         }
     }
+}
+
+/* Apart from the end: a cancel by the connection's driver may look at the family until the handler's
+ * connection has been told that nothing runs any more. */
+MICRO_PRIVATE void micro__family_free(micro_ctx *ctx)
+{
+    micro__family *f = atomic_load_explicit(&ctx->family, memory_order_relaxed);
+
+    if (!f)
+        return;
     micro__cond_destroy(&f->ended);
     micro__mutex_destroy(&f->lock);
     micro__free(f, sizeof *f);

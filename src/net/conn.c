@@ -302,7 +302,7 @@ static bool conn_reply_begin(micro__thread *t, micro__conn *c, size_t *start)
 {
     if (t->out_sent == t->out_ready)
         t->out_sent = t->out_ready = t->out.len = 0;
-    t->out.failed = t->out.toobig = false;
+    micro__buf_mend(&t->out);
     *start = t->out.len;
     if (!micro__buf_room(&t->out, CONN_HEAD_ROOM)) {
         c->dead = true;
@@ -318,7 +318,7 @@ static void conn_reply_end(micro__thread *t, micro__conn *c, size_t start, const
     size_t body = t->out.len - start - CONN_HEAD_ROOM;
 
     t->line.len = 0;
-    t->line.failed = false;
+    micro__buf_mend(&t->line);
     conn_reply_head(&t->line, r, body, c->last);
     if (no_body)
         t->out.len = start + CONN_HEAD_ROOM;

@@ -51,6 +51,7 @@ MICRO_API micro_ctx *micro_ctx_new(micro_service *svc)
 
 MICRO_PRIVATE void micro__ctx_recycle(micro_ctx *ctx, micro_service *svc)
 {
+    micro__family_free(ctx);
     micro__ctx_release(ctx);
     ctx_start((ctx_block *)(void *)ctx, svc);
 }
@@ -60,6 +61,7 @@ MICRO_API void micro_ctx_free(micro_ctx *ctx)
     if (!ctx)
         return;
     micro__family_end(ctx);
+    micro__family_free(ctx);
     micro__ctx_release(ctx);
     micro__lock(&ctx_spare.lock);
     bool keep = ctx_spare.count < CTX_SPARE_MAX;

@@ -8,8 +8,8 @@
 static struct {
     micro__mutex lock;
     micro__engine *engine;
-    int users, loops, max_threads; /* as asked for */
-} engine_shared = { MICRO__MUTEX_INIT, NULL, 0, 0, 0 };
+    int users;
+} engine_shared = { MICRO__MUTEX_INIT, NULL, 0 };
 
 static void engine_free(micro__engine *e)
 {
@@ -110,16 +110,18 @@ static bool engine_start(micro__engine *e)
 static micro_err engine_share(int loops, int max_threads)
 {
     int n = loops > 0 ? loops : micro__cpu_count();
+    int most = max_threads > 0 ? max_threads : ENGINE_MAX_THREADS;
+    const micro__engine *now = engine_shared.engine;
 
-    if (engine_shared.engine)
-        return (loops > 0 && loops != engine_shared.engine->nloops) ||
-                       (max_threads > 0 && max_threads != engine_shared.engine->max_threads)
-                   ? MICRO_EINVAL
-                   : MICRO_OK;
     if (n > ENGINE_MAX_LOOPS)
         n = ENGINE_MAX_LOOPS;
-    int most = max_threads > 0 ? max_threads : ENGINE_MAX_THREADS;
-    micro__engine *e = engine_new(true, n, most < n ? n : most);
+    if (most < n)
+        most = n;
+    if (now)
+        return (loops > 0 && n != now->nloops) || (max_threads > 0 && most != now->max_threads)
+                   ? MICRO_EINVAL
+                   : MICRO_OK;
+    micro__engine *e = engine_new(true, n, most);
     if (!e)
         return MICRO_ENOMEM;
     if (!engine_start(e)) {
@@ -176,10 +178,13 @@ MICRO_PRIVATE micro_err micro__engine_step(micro__engine *e, int timeout_ms)
 {
     micro__thread *t = e->poll_thread;
 
+    if (atomic_exchange(&e->stepping, true))
+        return MICRO_EBUSY;
     t->loop = &e->loops[0];
     micro__thread *before = micro__thread_enter(t);
     bool work = micro__loop_step(t, t->loop, timeout_ms);
     micro__thread_enter(before);
+    atomic_store(&e->stepping, false);
     return work ? MICRO_OK : MICRO_EAGAIN;
 }
 
@@ -206,7 +211,7 @@ MICRO_PRIVATE bool micro__engine_threaded(const micro__engine *e)
 /* ---- tasks --------------------------------------------------------------------------------- */
 
 MICRO_PRIVATE micro_err micro__engine_post(micro__engine *e, int delay_ms, void (*fn)(void *arg),
-                                           void *arg, atomic_bool *alive, void (*done)(void *arg),
+                                           void *arg, atomic_uint *gate, void (*done)(void *arg),
                                            void *done_arg)
 {
     micro__task *k = micro__alloc_zero(sizeof *k);
@@ -217,7 +222,7 @@ MICRO_PRIVATE micro_err micro__engine_post(micro__engine *e, int delay_ms, void 
     k->at = delay_ms > 0 ? micro__now_ms() + (uint64_t)delay_ms : 0;
     k->user = fn;
     k->arg = arg;
-    k->alive = alive;
+    k->gate = gate;
     k->done = done;
     k->done_arg = done_arg;
     micro__loop_push(micro__engine_loop(e), &k->item);

@@ -54,9 +54,10 @@ typedef struct micro__task {
     void (*run)(micro__loop *l, void *arg); /* the library's own: in the seat; or */
     void (*user)(void *arg);                /* a user's: out of it */
     void *arg;
-    atomic_bool *alive;      /* user: not run once this is false; counted by the service */
+    atomic_uint *gate;       /* user: not run once it is shut; counts those that run */
     void (*done)(void *arg); /* user: after run or drop, with done_arg */
     void *done_arg;
+    bool anytime; /* run: may be worked off in the middle of a batch */
 } micro__task;
 
 /* ---- seat ---------------------------------------------------------------------------------- */
@@ -131,6 +132,7 @@ typedef struct micro__monitor {
 } micro__monitor;
 
 struct micro__engine {
+    atomic_bool stepping; /* a thread is in engine_step */
     bool threaded; /* false: micro_poll drives the one loop */
     int nloops, max_threads;
     micro__loop *loops;
@@ -185,6 +187,7 @@ MICRO_PRIVATE bool micro__loop_step(micro__thread *t, micro__loop *l,
                                     int timeout_ms);     /* one turn; true: something was due */
 MICRO_PRIVATE int micro__loop_due(const micro__loop *l); /* ms until a timer; -1: none */
 MICRO_PRIVATE void micro__loop_clear(micro__loop *l);
+MICRO_PRIVATE void micro__loop_delay(micro__loop *l, micro__task *k); /* in the seat: at k->at */
 MICRO_PRIVATE void micro__loop_tasks(micro__loop *l);
 MICRO_PRIVATE micro__loop *micro__engine_loop(struct micro__engine *e);
 

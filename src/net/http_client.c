@@ -137,6 +137,7 @@ static micro_err client_body_begin(micro__http_reader *r, size_t head)
 /* The head is copied into the ctx: its strings outlive the reader. */
 static micro_err client_head(micro__http_reader *r, size_t len)
 {
+    micro__mark mark = micro__arena_mark(&r->ctx->arena);
     char *copy = micro__arena_text(&r->ctx->arena, r->start, len);
     micro__http_head *h = &r->head;
 
@@ -154,6 +155,9 @@ static micro_err client_head(micro__http_reader *r, size_t len)
         memmove(r->start, r->start + len, r->have - len);
         r->have -= len;
         r->scanned = 0;
+        micro__arena_rewind(&r->ctx->arena, mark);
+        if (++r->interim > 16)
+            return client_problem(r, MICRO_EPROTO, "too many interim replies");
         return MICRO_EAGAIN;
     }
     if (h->status == 204 || h->status == 304) {

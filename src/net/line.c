@@ -242,7 +242,7 @@ static void line_read(micro__thread *t, micro__loop *l, micro__line *w, bool end
     x->any = r->any;
     if (err != MICRO_EAGAIN) {
         x->problem = r->problem;
-        bool keep = err == MICRO_OK && r->reusable && !ended;
+        bool keep = err == MICRO_OK && r->reusable && !ended && !x->untouched;
         x->replied = err == MICRO_OK;
         if (x->replied)
             err = x->reply(x, r);

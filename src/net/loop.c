@@ -116,18 +116,27 @@ static void loop_task_end(micro__task *k)
     micro__free(k, sizeof *k);
 }
 
+static void loop_task_user(micro__loop *l, micro__task *k)
+{
+    if (k->gate && !(atomic_fetch_add(k->gate, MICRO__GATE_ONE) & MICRO__GATE_OPEN)) {
+        atomic_fetch_sub(k->gate, MICRO__GATE_ONE);
+        return;
+    }
+    l->current = NULL;
+    micro__user_begin(NULL);
+    k->user(k->arg);
+    micro__user_end(NULL); /* the seat may be gone: nothing of l is touched after this */
+    if (k->gate)
+        atomic_fetch_sub(k->gate, MICRO__GATE_ONE);
+}
+
 static void loop_task_run(micro__loop *l, micro__task *k)
 {
     if (k->run) {
         k->run(l, k->arg);
         return;
     }
-    if (!k->alive || atomic_load(k->alive)) {
-        l->current = NULL;
-        micro__user_begin(NULL);
-        k->user(k->arg);
-        micro__user_end(NULL); /* the seat may be gone: nothing of l is touched after this */
-    }
+    loop_task_user(l, k);
     loop_task_end(k);
 }
 
@@ -159,11 +168,16 @@ static bool loop_timers(micro__thread *t, micro__loop *l)
     return true;
 }
 
+MICRO_PRIVATE void micro__loop_delay(micro__loop *l, micro__task *k)
+{
+    k->timer.fn = loop_task_due;
+    micro__timer_set(&l->timers, &k->timer, k->at);
+}
+
 static bool loop_take_task(micro__thread *t, micro__loop *l, micro__task *k)
 {
     if (k->at > l->now) {
-        k->timer.fn = loop_task_due;
-        micro__timer_set(&l->timers, &k->timer, k->at);
+        micro__loop_delay(l, k);
         return true;
     }
     loop_task_run(l, k);
@@ -335,7 +349,7 @@ MICRO_PRIVATE void micro__loop_tasks(micro__loop *l)
     *at = loop_collect(l);
     for (at = &l->ready; *at;) {
         micro__task *k = (micro__task *)(void *)*at;
-        if ((*at)->kind == MICRO__ITEM_TASK && k->run && k->at <= l->now) {
+        if ((*at)->kind == MICRO__ITEM_TASK && k->run && k->anytime) {
             *at = (*at)->next;
             loop_task_run(l, k);
         } else {

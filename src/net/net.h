@@ -148,7 +148,7 @@ typedef struct micro__port_opts {
 MICRO_PRIVATE micro_err micro__engine_open(bool threaded, int loops, int max_threads,
                                            micro__engine **out);
 MICRO_PRIVATE void micro__engine_close(micro__engine *e);
-/* One turn of an engine without threads: EAGAIN if nothing was due. */
+/* One turn of an engine without threads: EAGAIN if nothing was due, EBUSY if a step is under way. */
 MICRO_PRIVATE micro_err micro__engine_step(micro__engine *e, int timeout_ms);
 /* Works off the library's own tasks only: what a thread inside a step may do. */
 MICRO_PRIVATE void micro__engine_tasks(micro__engine *e);
@@ -177,10 +177,12 @@ MICRO_PRIVATE const char *micro__port_address(const micro__port *p); /* host:por
  * the port is freed; false: handlers still run, and it lives on. */
 MICRO_PRIVATE bool micro__port_close(micro__port *p, uint64_t deadline);
 
-/* Runs fn(arg) on a loop as user code in delay_ms, unless *alive is false by then; done(done_arg)
- * is called in any case. */
+/* Runs fn(arg) on a loop as user code in delay_ms, unless the gate is shut by then; done(done_arg) is
+ * called in any case. A gate holds MICRO__GATE_OPEN while functions may start, and MICRO__GATE_ONE for
+ * each that runs: 0 says that all is over. */
+enum { MICRO__GATE_OPEN = 1, MICRO__GATE_ONE = 2 };
 MICRO_PRIVATE micro_err micro__engine_post(micro__engine *e, int delay_ms, void (*fn)(void *arg),
-                                           void *arg, atomic_bool *alive, void (*done)(void *arg),
+                                           void *arg, atomic_uint *gate, void (*done)(void *arg),
                                            void *done_arg);
 
 /* What is known of a route's handler: how often it blocked lately. Zero: nothing. */
@@ -214,6 +216,7 @@ MICRO_PRIVATE void micro__child_abandon(micro_ctx *child);
 MICRO_PRIVATE void micro__family_cancel(micro__family *f);
 MICRO_PRIVATE micro_err micro__family_wait(micro_ctx *ctx, uint64_t deadline);
 MICRO_PRIVATE void micro__family_end(micro_ctx *ctx);
+MICRO_PRIVATE void micro__family_free(micro_ctx *ctx);
 
 /* ---- http_client.c: reading one reply, as fragmented as it likes to come ------------------- */
 
@@ -228,6 +231,7 @@ typedef struct micro__http_reader {
         MICRO__READ_DONE
     } phase;
     bool any;              /* a byte of the reply has come */
+    int interim;           /* 1xx replies so far */
     bool reusable;         /* DONE: the connection is good for another exchange */
     const char *problem;   /* after EPROTO, ETOOBIG: what was wrong, for people */
     micro__http_head head; /* valid behind the head */

@@ -136,9 +136,14 @@ static void port_ask(micro__port *p, int step)
     }
 }
 
+/* Once no loop watches the listener it is closed, so that callers are refused and go elsewhere. */
 static bool port_ended(micro__port *p)
 {
-    return !atomic_load(&p->nconns) && !atomic_load(&p->asked);
+    if (atomic_load(&p->asked))
+        return false;
+    micro__fd_close(p->fd);
+    p->fd = -1;
+    return !atomic_load(&p->nconns);
 }
 
 /* True: it has ended. */
@@ -149,7 +154,8 @@ static bool port_wait(micro__port *p, uint64_t until)
 
     if (!e->threaded) {
         while (!(ended = port_ended(p)) && (!until || micro__now_ms() < until))
-            micro__engine_step(e, PORT_STEP_MS);
+            if (micro__engine_step(e, PORT_STEP_MS) == MICRO_EBUSY)
+                micro__sleep_us(1000); /* another thread drives it */
         return ended;
     }
     micro__lock(&e->lock);

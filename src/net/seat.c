@@ -59,6 +59,7 @@ static bool seat_take(micro__thread *t)
     t->loop = l;
     if (l->current)
         l->current->busy = true;
+    l->current = NULL; /* its thread gives it back; nobody else may find it here */
     return true;
 }
 
@@ -138,7 +139,7 @@ MICRO_PRIVATE bool micro__pool_start(micro__engine *e, micro__loop *l, uint64_t 
  * the one that was sent takes the seat for certain if the handler stays in. */
 MICRO_PRIVATE bool micro__pool_ask(micro__engine *e, micro__loop *l, uint64_t word)
 {
-    bool create = false, sent = true;
+    bool create = false, sent = true, ending = false;
 
     micro__lock(&e->lock);
     micro__thread *t = e->spare;
@@ -150,6 +151,8 @@ MICRO_PRIVATE bool micro__pool_ask(micro__engine *e, micro__loop *l, uint64_t wo
         l->asked = word;
         seat_send(t, l, word);
         micro__cond_signal(&t->wake);
+    } else if (!e->open_loops) {
+        sent = false, ending = true; /* the engine ends: who waits for its threads must not miss one */
     } else if (e->total < e->max_threads) {
         create = true;
         e->total++;
@@ -159,7 +162,7 @@ MICRO_PRIVATE bool micro__pool_ask(micro__engine *e, micro__loop *l, uint64_t wo
         l->hungry = word; /* the next thread that parks goes there */
     }
     micro__unlock(&e->lock);
-    if (!sent && !atomic_exchange(&e->capped, true))
+    if (!sent && !ending && !atomic_exchange(&e->capped, true))
         MICRO_LOG(MICRO_LOG_ERROR,
                   "all %d threads are in handlers that block: further requests wait (.max_threads)",
                   e->max_threads);

@@ -42,13 +42,15 @@ static void dispatch_header_error(dispatch *d, micro_str text)
 {
     if (text.len > DISPATCH_HEADER_TEXT)
         text = micro_format(d->ctx, "%.*s...", DISPATCH_HEADER_TEXT - 3, text.ptr);
-    d->reply->error = text.len ? text : micro_s("unspecified error");
+    d->reply->error = text;
 }
 
 /* Bare: in the header, no body. Envelope: in the body, and in the header too where there are
  * Micro-* headers. */
 static void dispatch_error(dispatch *d, micro_str text)
 {
+    if (!text.len)
+        text = micro_s("unspecified error"); /* an empty one would read as success */
     if (d->wire == MICRO__WIRE_JSONRPC)
         micro__jsonrpc_error(d->reply->body, d->id, text);
     else if (d->wire == MICRO__WIRE_PROTORPC)

@@ -249,13 +249,13 @@ static micro_err lifecycle_start(micro_service *svc)
         lifecycle_close(svc);
         return err;
     }
-    atomic_store(&svc->life->alive, true);
+    atomic_store(&svc->life->gate, MICRO__GATE_OPEN);
     lifecycle_move(svc, MICRO__SERVICE_STARTING, MICRO__SERVICE_RUNNING);
     err = micro__service_hooks(svc, MICRO_AFTER_START);
     if (err != MICRO_OK) {
         lifecycle_fail(svc, err, "a hook after the start failed");
         micro_service_stop(svc);
-    } else if (lifecycle_interval(svc) > 0) {
+    } else if (lifecycle_interval(svc) > 0 && svc->state == MICRO__SERVICE_RUNNING) {
         err = micro_post(svc, lifecycle_interval(svc), lifecycle_refresh, svc);
     }
     return err;
@@ -276,6 +276,18 @@ MICRO_API micro_err micro_service_start(micro_service *svc)
 }
 
 /* ---- stop ---------------------------------------------------------------------------------- */
+
+/* No posted function starts after this, and none runs: a registration that is being refreshed must not
+ * come after the deregistration. One that does not end holds up the stop for so long only. */
+static void lifecycle_shut_gate(micro_service *svc)
+{
+    int drain = lifecycle_or(svc->s.drain_ms, LIFECYCLE_DRAIN_MS);
+    uint64_t deadline = drain < 0 ? 0 : micro__now_ms() + (uint64_t)drain;
+
+    atomic_fetch_and(&svc->life->gate, ~(unsigned)MICRO__GATE_OPEN);
+    while (atomic_load(&svc->life->gate) && (!deadline || micro__now_ms() < deadline))
+        micro__sleep_us(1000);
+}
 
 static void lifecycle_ask(micro_service *svc)
 {
@@ -316,7 +328,7 @@ MICRO_API void micro_service_stop(micro_service *svc)
     micro_err err = micro__service_hooks(svc, MICRO_BEFORE_STOP);
     if (err != MICRO_OK)
         lifecycle_fail(svc, err, "a hook before the stop failed");
-    atomic_store(&svc->life->alive, false);
+    lifecycle_shut_gate(svc);
     lifecycle_deregister(svc);
     lifecycle_close(svc);
     err = micro__service_hooks(svc, MICRO_AFTER_STOP);
@@ -361,25 +373,41 @@ static void lifecycle_drive(micro_service *svc, int signals)
     micro__engine_unwatch(svc->engine, &stop);
 }
 
-/* Who runs it, and how run is woken. */
-static micro_err lifecycle_runner(micro_service *svc, bool runs)
+/* From here on run can be woken. EBUSY: the service runs already, or has run. */
+static micro_err lifecycle_run_begin(micro_service *svc)
+{
+    micro_err err = MICRO_OK;
+
+    micro__lock(&svc->lock);
+    if (svc->state != MICRO__SERVICE_NEW || svc->running)
+        err = MICRO_EBUSY;
+    else if (!micro__waker_open(&svc->stop))
+        err = MICRO_EIO;
+    else
+        svc->running = true;
+    if (err == MICRO_OK)
+        svc->runner = micro__thread_self();
+    micro__unlock(&svc->lock);
+    return err == MICRO_EIO ? lifecycle_fail(svc, err, "out of file descriptors") : err;
+}
+
+static void lifecycle_run_end(micro_service *svc)
 {
     micro__lock(&svc->lock);
-    svc->running = runs && micro__waker_open(&svc->stop);
-    if (!runs)
-        micro__waker_close(&svc->stop);
-    svc->runner = micro__thread_self();
+    svc->running = false;
+    micro__waker_close(&svc->stop);
     micro__cond_broadcast(&svc->stopped);
     micro__unlock(&svc->lock);
-    return svc->running || !runs ? MICRO_OK : MICRO_EIO;
 }
 
 static micro_err lifecycle_run(micro_service *svc)
 {
-    if (lifecycle_runner(svc, true) != MICRO_OK)
-        return lifecycle_fail(svc, MICRO_EIO, "out of file descriptors");
+    micro_err err = lifecycle_run_begin(svc);
+
+    if (err != MICRO_OK)
+        return err;
     int signals = micro__signals_catch();
-    micro_err err = micro_service_start(svc);
+    err = micro_service_start(svc);
     if (err == MICRO_OK && svc->state == MICRO__SERVICE_RUNNING) {
         if (micro__engine_threaded(svc->engine))
             lifecycle_wait(svc, signals);
@@ -388,7 +416,7 @@ static micro_err lifecycle_run(micro_service *svc)
     }
     micro_service_stop(svc);
     micro__signals_release();
-    lifecycle_runner(svc, false);
+    lifecycle_run_end(svc);
     return err != MICRO_OK ? err : svc->error;
 }
 
@@ -446,11 +474,11 @@ MICRO_API micro_err micro_post(micro_service *svc, int delay_ms, void (*fn)(void
     if (!fn)
         return MICRO_EINVAL;
     micro__lock(&svc->lock);
-    bool open = svc->engine && atomic_load(&svc->life->alive);
+    bool open = svc->engine && atomic_load(&svc->life->gate) & MICRO__GATE_OPEN;
     micro_err err = MICRO_ECLOSED;
     if (open) {
         atomic_fetch_add(&svc->life->refs, 1);
-        err = micro__engine_post(svc->engine, delay_ms, fn, arg, &svc->life->alive,
+        err = micro__engine_post(svc->engine, delay_ms, fn, arg, &svc->life->gate,
                                  micro__life_drop, svc->life);
         if (err != MICRO_OK)
             atomic_fetch_sub(&svc->life->refs, 1);

@@ -135,7 +135,7 @@ typedef struct micro__hook {
 
 /* Whether posted functions may still run. It outlives the service as long as one of them waits. */
 typedef struct micro__life {
-    atomic_bool alive;
+    atomic_uint gate; /* see micro__engine_post */
     atomic_int refs;
 } micro__life;
 

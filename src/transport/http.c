@@ -21,7 +21,7 @@ static void http_wake(void *arg)
 static micro_err http_wait(micro_ctx *ctx, http_sock *s, int what)
 {
     micro_err err = micro__seat_wait(s->fd, what, ctx->deadline);
-    micro_err state = micro__ctx_check(ctx, 0);
+    micro_err state = micro__ctx_check(ctx, ctx->deadline);
 
     return state != MICRO_OK ? state : err;
 }
