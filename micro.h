@@ -523,7 +523,7 @@ MICRO_API void micro_service_handle(micro_service *svc, const micro_method *meth
 
 /* Starts a call; req is encoded before it returns, the method is kept. All failures come through
  * done, which runs once, also after cancel, never inside start (except, on the parent, where the
- * call cannot begin: no memory, no service, what stuck, EINVAL). rsp is NULL unless err is MICRO_OK.
+ * call cannot begin: no memory, no service, what stuck, EINVAL). rsp is NULL unless err is OK.
  * [child | by done: call | ctx] */
 typedef void micro_done_fn(micro_ctx *child, micro_err err, micro_fn *fn, const void *rsp,
                            void *arg);

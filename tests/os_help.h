@@ -8,8 +8,8 @@
 #include <poll.h>
 
 /* Connects until deadline (0: none). */
-__attribute__((unused)) static micro_err os_connect(const micro__addr *to, uint64_t deadline, int *fd,
-                                                    char why[128])
+__attribute__((unused)) static micro_err os_connect(const micro__addr *to, uint64_t deadline,
+                                                    int *fd, char why[128])
 {
     micro_err err = micro__sock_connect_begin(to, fd, why);
 

@@ -24,7 +24,7 @@ ROOT = os.path.dirname(HERE)
 # inlining, and with frame pointers, there are few.
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-fno-inline", "-fno-omit-frame-pointer",
          "-U_FORTIFY_SOURCE", "-fno-stack-protector"]
-SECONDS = 120       # for one scenario
+SECONDS = 300       # for one scenario
 DEEP_SECONDS = 1800
 LIMIT = 3000000     # states; more do not belong into the everyday run
 
@@ -122,7 +122,8 @@ MUTANTS = {
     "who parks does not look for a loop without a thread": (
         "seat.c", "bool stay = seat_feed(e, t);", "bool stay = false;", "cap-feeds"),
     "a spare does not see that all has ended": (
-        "seat.c", "for (micro__thread *t = e->spare; t; t = t->parked) micro__cond_signal(&t->wake);",
+        "seat.c",
+        "for (micro__thread *t = e->spare; t; t = t->parked) micro__cond_signal(&t->wake);",
         "(void)e;", "stop"),
 }
 

@@ -96,9 +96,8 @@ TEST(call_survives_a_long_reply_of_the_memory_transport)
 {
     micro_registry *reg = micro_registry_memory_new();
     micro_transport *t = micro_transport_memory_new();
-    micro_service *server =
-        hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg,
-                               .transport = t, .address = ":0"));
+    micro_service *server = hello_start(MICRO_OPTS(
+        micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .transport = t, .address = ":0"));
     micro_ctx *ctx = micro_ctx_new(server);
     const hello_msg req = { micro_s("20000") };
     hello_answer rsp;

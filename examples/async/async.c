@@ -23,7 +23,8 @@ static void greeted(micro_ctx *ctx, micro_err err, const hello_rsp *rsp, void *a
     answer *a = arg;
 
     a->err = err;
-    snprintf(a->text, sizeof a->text, "%s", err == MICRO_OK ? rsp->msg.ptr : micro_ctx_strerror(ctx));
+    snprintf(a->text, sizeof a->text, "%s",
+             err == MICRO_OK ? rsp->msg.ptr : micro_ctx_strerror(ctx));
 }
 
 int main(int argc, char **argv)

@@ -141,7 +141,8 @@ struct micro_buf {
 /* Slow path: room for more bytes behind len. */
 MICRO_PRIVATE bool micro__buf_grow(micro_buf *b, size_t more);
 MICRO_PRIVATE void micro__buf_free(micro_buf *b); /* also resets it, but for max */
-MICRO_PRIVATE void micro__buf_mend(micro_buf *b); /* fails no more: what it owns is its room again */
+MICRO_PRIVATE void
+micro__buf_mend(micro_buf *b); /* fails no more: what it owns is its room again */
 MICRO_PRIVATE void micro__buf_text(micro_buf *b, const char *text);
 MICRO_PRIVATE void micro__buf_str(micro_buf *b, micro_str s);
 MICRO_PRIVATE void micro__buf_u64(micro_buf *b, uint64_t v); /* decimal */

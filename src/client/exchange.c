@@ -61,7 +61,8 @@ static micro_err exchange_send(micro__call *k, micro__link *link)
         msg.body.ptr = (const uint8_t *)(body->ptr ? body->ptr : "");
         msg.body.len = body->len;
         err = micro__transport_send(k->c->transport, k->ctx, link->sock, &msg);
-        if (micro__transport_is_http(k->c->transport)) /* others may keep the answer there already */
+        if (micro__transport_is_http(
+                k->c->transport)) /* others may keep the answer there already */
             micro__arena_rewind(&k->ctx->arena, mark);
     }
     link->calls++;

@@ -209,8 +209,8 @@ MICRO_PRIVATE void micro__family_end(micro_ctx *ctx)
     }
 }
 
-/* Apart from the end: a cancel by the connection's driver may look at the family until the handler's
- * connection has been told that nothing runs any more. */
+/* Apart from the end: a cancel by the connection's driver may look at the family until the
+ * handler's connection has been told that nothing runs any more. */
 MICRO_PRIVATE void micro__family_free(micro_ctx *ctx)
 {
     micro__family *f = atomic_load_explicit(&ctx->family, memory_order_relaxed);

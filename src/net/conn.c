@@ -240,7 +240,8 @@ static bool conn_resume(micro__conn *c)
 
 /* ---- replies ------------------------------------------------------------------------------- */
 
-/* A header line whose value came in a header or is the library's own: nothing in it needs cleaning. */
+/* A header line whose value came in a header or is the library's own: nothing in it needs cleaning.
+ */
 static void conn_reply_line(micro_buf *b, const char *name, size_t len, micro_str value)
 {
     micro__buf_add(b, name, len);

@@ -59,8 +59,9 @@ static micro__engine *engine_new(bool threaded, int nloops, int max_threads)
         micro__loop *l = &e->loops[i];
         l->e = e;
         l->now = micro__now_ms();
-        atomic_init(&l->seat, MICRO__IN_HANDLER); /* with nothing current: the first driver takes it
-                                                     as a spare would */
+        /* With nothing current: the first driver takes it as a spare would, and is on its way. */
+        atomic_init(&l->seat, MICRO__IN_HANDLER);
+        l->asked = MICRO__IN_HANDLER;
         if (micro__poller_open(&l->poller) != MICRO_OK) {
             e->nloops = i;
             engine_free(e);

@@ -13,10 +13,11 @@
  *      changes by compare-and-swap only, and words never repeat, so that a late swap fails.
  *   R3 A spare thread takes the seat itself, by a swap on the word it was sent for. So there is no
  *      moment at which a seat is taken and nobody sits in it, and a thread that could not be
- * created does no harm. R4 A thread that finds the seat gone keeps its connection (the new driver
- * has marked it busy) and its own buffers, nothing else. It gives the connection back through the
- * inbox and does not touch it after that. R5 Only the driver closes a connection: as the current
- * event of a batch, or between two. */
+ *      created does no harm.
+ *   R4 A thread that finds the seat gone keeps its connection (the new driver has marked it busy)
+ *      and its own buffers, nothing else. It gives the connection back through the inbox and does
+ *      not touch it after that.
+ *   R5 Only the driver closes a connection: as the current event of a batch, or between two. */
 #ifndef MICRO_ENGINE_H
 #define MICRO_ENGINE_H
 
@@ -117,7 +118,6 @@ struct micro__thread {
     micro_buf out, line;        /* replies; the head of one reply */
     size_t out_sent, out_ready; /* of out: gone; whole replies, which may go */
     micro_ctx *ctx;             /* of the handler */
-    micro__thread_id id;
     micro__cond wake;
     micro__thread *parked;
 };
@@ -133,7 +133,7 @@ typedef struct micro__monitor {
 
 struct micro__engine {
     atomic_bool stepping; /* a thread is in engine_step */
-    bool threaded; /* false: micro_poll drives the one loop */
+    bool threaded;        /* false: micro_poll drives the one loop */
     int nloops, max_threads;
     micro__loop *loops;
     atomic_bool stopping;

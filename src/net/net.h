@@ -148,7 +148,8 @@ typedef struct micro__port_opts {
 MICRO_PRIVATE micro_err micro__engine_open(bool threaded, int loops, int max_threads,
                                            micro__engine **out);
 MICRO_PRIVATE void micro__engine_close(micro__engine *e);
-/* One turn of an engine without threads: EAGAIN if nothing was due, EBUSY if a step is under way. */
+/* One turn of an engine without threads: EAGAIN if nothing was due, EBUSY if a step is under way.
+ */
 MICRO_PRIVATE micro_err micro__engine_step(micro__engine *e, int timeout_ms);
 /* Works off the library's own tasks only: what a thread inside a step may do. */
 MICRO_PRIVATE void micro__engine_tasks(micro__engine *e);
@@ -177,9 +178,9 @@ MICRO_PRIVATE const char *micro__port_address(const micro__port *p); /* host:por
  * the port is freed; false: handlers still run, and it lives on. */
 MICRO_PRIVATE bool micro__port_close(micro__port *p, uint64_t deadline);
 
-/* Runs fn(arg) on a loop as user code in delay_ms, unless the gate is shut by then; done(done_arg) is
- * called in any case. A gate holds MICRO__GATE_OPEN while functions may start, and MICRO__GATE_ONE for
- * each that runs: 0 says that all is over. */
+/* Runs fn(arg) on a loop as user code in delay_ms, unless the gate is shut by then; done(done_arg)
+ * is called in any case. A gate holds MICRO__GATE_OPEN while functions may start, and
+ * MICRO__GATE_ONE for each that runs: 0 says that all is over. */
 enum { MICRO__GATE_OPEN = 1, MICRO__GATE_ONE = 2 };
 MICRO_PRIVATE micro_err micro__engine_post(micro__engine *e, int delay_ms, void (*fn)(void *arg),
                                            void *arg, atomic_uint *gate, void (*done)(void *arg),

@@ -121,7 +121,8 @@ MICRO_PRIVATE bool micro__pool_start(micro__engine *e, micro__loop *l, uint64_t 
 
     if (t) {
         seat_send(t, l, word);
-        if (micro__thread_start(&t->id, SEAT_STACK, seat_thread_main, t))
+        micro__thread_id id; /* not in t: it may have ended and gone before this is written */
+        if (micro__thread_start(&id, SEAT_STACK, seat_thread_main, t))
             return true;
         micro__thread_free(t);
     }
@@ -152,7 +153,8 @@ MICRO_PRIVATE bool micro__pool_ask(micro__engine *e, micro__loop *l, uint64_t wo
         seat_send(t, l, word);
         micro__cond_signal(&t->wake);
     } else if (!e->open_loops) {
-        sent = false, ending = true; /* the engine ends: who waits for its threads must not miss one */
+        sent = false,
+        ending = true; /* the engine ends: who waits for its threads must not miss one */
     } else if (e->total < e->max_threads) {
         create = true;
         e->total++;

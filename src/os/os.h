@@ -135,8 +135,8 @@ MICRO_PRIVATE void micro__sock_unlink(const micro__addr *bound);
 /* The next connection, TCP_NODELAY set; peer may be NULL. EAGAIN: none; ENOMEM: out of descriptors
  * or memory; EIO: try the next; ECLOSED: this listener is no more. */
 MICRO_PRIVATE micro_err micro__sock_accept(int listener, int *fd, micro__addr *peer);
-/* Begins to connect; a wildcard address is this machine. MICRO_OK: connected; EAGAIN: wait until it is
- * writable, then end; ECONNECT: refused, unreachable (why: errno's text). Failure closes it. */
+/* Begins to connect; a wildcard address is this machine. MICRO_OK: connected; EAGAIN: wait until it
+ * is writable, then end; ECONNECT: refused, unreachable (why: errno's text). Failure closes it. */
 MICRO_PRIVATE micro_err micro__sock_connect_begin(const micro__addr *to, int *fd, char why[128]);
 MICRO_PRIVATE micro_err micro__sock_connect_end(int *fd, char why[128]);
 /* >= 0 bytes moved (recv: 0 = end of stream); EAGAIN: would block; EIO: connection lost. */
@@ -150,8 +150,8 @@ enum { MICRO__READ = 1, MICRO__WRITE = 2 };
 /* Waits for one descriptor until deadline (0: for ever): MICRO_OK, ETIMEDOUT, EIO. */
 MICRO_PRIVATE micro_err micro__fd_wait(int fd, int what, uint64_t deadline);
 MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us); /* waits so long at most */
-MICRO_PRIVATE void micro__sock_shutdown(int fd);      /* both ways: wakes whoever waits for it */
-MICRO_PRIVATE void micro__fd_close(int fd);           /* -1 is fine */
+MICRO_PRIVATE void micro__sock_shutdown(int fd); /* both ways: wakes whoever waits for it */
+MICRO_PRIVATE void micro__fd_close(int fd);      /* -1 is fine */
 /* A descriptor that holds a place for the day when none is left. -1: none. */
 MICRO_PRIVATE int micro__fd_reserve(void);
 

@@ -215,7 +215,8 @@ static void dispatch_deadline(dispatch *d)
     uint64_t ns;
 
     if (text.len && micro__parse_u64(text, &ns))
-        d->ctx->deadline = micro__now_ms() + ns / DISPATCH_NS_PER_MS + (ns % DISPATCH_NS_PER_MS != 0);
+        d->ctx->deadline =
+            micro__now_ms() + ns / DISPATCH_NS_PER_MS + (ns % DISPATCH_NS_PER_MS != 0);
 }
 
 static void dispatch_surroundings(dispatch *d, const micro__route *route, const char *peer)

@@ -277,8 +277,8 @@ MICRO_API micro_err micro_service_start(micro_service *svc)
 
 /* ---- stop ---------------------------------------------------------------------------------- */
 
-/* No posted function starts after this, and none runs: a registration that is being refreshed must not
- * come after the deregistration. One that does not end holds up the stop for so long only. */
+/* No posted function starts after this, and none runs: a registration that is being refreshed must
+ * not come after the deregistration. One that does not end holds up the stop for so long only. */
 static void lifecycle_shut_gate(micro_service *svc)
 {
     int drain = lifecycle_or(svc->s.drain_ms, LIFECYCLE_DRAIN_MS);
@@ -478,8 +478,8 @@ MICRO_API micro_err micro_post(micro_service *svc, int delay_ms, void (*fn)(void
     micro_err err = MICRO_ECLOSED;
     if (open) {
         atomic_fetch_add(&svc->life->refs, 1);
-        err = micro__engine_post(svc->engine, delay_ms, fn, arg, &svc->life->gate,
-                                 micro__life_drop, svc->life);
+        err = micro__engine_post(svc->engine, delay_ms, fn, arg, &svc->life->gate, micro__life_drop,
+                                 svc->life);
         if (err != MICRO_OK)
             atomic_fetch_sub(&svc->life->refs, 1);
     }
