@@ -165,7 +165,7 @@ static bool harness_wanted(const harness_test *t, char **filters)
 int main(int argc, char **argv)
 {
     bool list = false, here = false;
-    unsigned seconds = 60;
+    unsigned seconds = 180;
     int passed = 0, failed = 0, i = 1;
 
     setvbuf(stdout, NULL, _IOLBF, 0); /* a crash loses no line */

@@ -99,7 +99,7 @@ static void nng_answered(void *arg)
 
 static void nng_server(const char *url, int n)
 {
-    nng_socket s;
+    nng_socket s = NNG_SOCKET_INITIALIZER;
     worker *w = calloc((size_t)n, sizeof *w);
 
     nng_must(w ? nng_rep0_open(&s) : NNG_ENOMEM);
