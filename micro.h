@@ -50,7 +50,6 @@
  * depends on them.
  *
  * Switches, 0 or 1, default 0:
- *   MICRO_OMIT_THREADS       no threads, no locks, no -lpthread: micro_poll drives all (section 14)
  *   MICRO_ENABLE_ZLIB        zlib instead of the built-in inflate and deflate (add -lz)
  *   MICRO_ENABLE_TEST_HOOKS  replaceable system calls, for the library's own tests
  *   MICRO_USE_POLL           poll() and plain POSIX calls where the system has better ones: epoll

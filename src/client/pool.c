@@ -4,7 +4,7 @@
 #include "../transport/transport.h"
 
 #define POOL_SWEEP_MS 5000u
-#define POOL_BUFS 64        /* kept */
+#define POOL_BUFS 256       /* kept */
 #define POOL_BUF_MAX 65536u /* a bigger one is not */
 
 typedef struct micro__host {

@@ -111,7 +111,8 @@ MICRO_PRIVATE void micro__child_end(micro_ctx *child, void (*complete)(void *arg
         f->pending--;
     }
     f->completing = false;
-    micro__cond_broadcast(&f->ended);
+    if (!f->pending) /* nobody waits for less; a wake-up for each would cost more than the call */
+        micro__cond_broadcast(&f->ended);
     micro__unlock(&f->lock);
 }
 
@@ -123,15 +124,13 @@ MICRO_PRIVATE void micro__family_cancel(micro__family *f)
     micro__unlock(&f->lock);
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------
- */
+/* ---- waiting ------------------------------------------------------------------------------- */
 
 static void child_wake(void *arg)
 {
     micro__family *f = arg;
 
-    micro__cond_broadcast(
-        &f->ended); /* a waiter also looks at the clock: a lost one costs a moment */
+    micro__cond_broadcast(&f->ended); /* if lost: the waiter also looks at the clock */
 }
 
 static bool child_all_ended(micro__family *f)

@@ -3,7 +3,7 @@
 #include "net.h"
 
 #define CTX_CHUNK MICRO_ARENA_CHUNK
-#define CTX_SPARE_MAX 64
+#define CTX_SPARE_MAX 256
 
 /* A ctx and its first chunk are one block; freed ones are kept for the next micro_ctx_new. */
 typedef struct ctx_block {
