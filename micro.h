@@ -50,6 +50,7 @@
  * depends on them.
  *
  * Switches, 0 or 1, default 0:
+ *   MICRO_OMIT_THREADS       no threads, no locks, no -lpthread: micro_poll drives all (section 14)
  *   MICRO_ENABLE_ZLIB        zlib instead of the built-in inflate and deflate (add -lz)
  *   MICRO_ENABLE_TEST_HOOKS  replaceable system calls, for the library's own tests
  *   MICRO_USE_POLL           poll() and plain POSIX calls where the system has better ones: epoll
@@ -764,7 +765,12 @@ struct micro_plugin {              /* what --registry=name makes; address may be
 /* ---- 14. Running -------------------------------------------------------------------------------
  * By itself: micro_service_run, or start and stop. In a loop of yours: .loops = MICRO_OFF, start,
  * then micro_poll when micro_poll_fd is readable or micro_poll_timeout has passed; run is then a
- * loop around micro_poll.
+ * loop around micro_poll. While a handler or a blocking call waits there, nothing else is done;
+ * only a call to a service that the calling thread polls itself is served at once, 16 deep at most.
+ * So what is called must not call back; calls that are started (section 8) run side by side.
+ * With MICRO_OMIT_THREADS it is always so, whatever .loops says. Then polling one service, or a
+ * client that was never started, drives all there is in the process, mdns included; a program that
+ * only makes blocking calls need not poll.
  * After fork, only exec. */
 
 /* This thread will wait for something outside the library: its loop goes on at once, driven by
@@ -777,7 +783,8 @@ MICRO_API void micro_block_end(void);
  * [- | EAGAIN: nothing was due; ECLOSED: stopped | one thread] */
 MICRO_API micro_err micro_poll(micro_service *svc, int timeout_ms);
 
-/* What to wait for; MICRO_OFF: no such thing. [lib | - | one thread] */
+/* What to wait for; MICRO_OFF: no such thing (a system with poll only has no descriptor: call
+ * micro_poll now and then). [lib | - | one thread] */
 MICRO_API int micro_poll_fd(micro_service *svc);
 MICRO_API int micro_poll_timeout(micro_service *svc);
 

@@ -8,7 +8,8 @@
 
 #include "../micro.h"
 
-#include <stdatomic.h>
+#include "base/atomic.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,24 @@ typedef struct harness_test {
         harness_add(&harness_##name); \
     } \
     static void test_##name(void)
+
+/* A test that is left out where the library was built without threads. The reasons there are:
+ *   overlap   handlers (or a registry) that block have to overlap, with each other, with whoever
+ *             called them, or with what they wait for
+ *   chain     a service calls itself through others
+ *   stream    straight-line stream handlers
+ *   own       the test has threads of its own that use the library */
+enum { HARNESS_overlap, HARNESS_chain, HARNESS_stream, HARNESS_own };
+#define HARNESS_REASON(reason) _Static_assert(HARNESS_##reason >= 0, "a reason that there is")
+#if MICRO_OMIT_THREADS
+#define TEST_OF_THREADS(reason, name) \
+    HARNESS_REASON(reason); \
+    __attribute__((unused)) static void test_##name(void)
+#else
+#define TEST_OF_THREADS(reason, name) \
+    HARNESS_REASON(reason); \
+    TEST(name)
+#endif
 
 /* Checks go on after a failure and say whether they passed: if (!CHECK(p)) return; */
 #define CHECK(cond) harness_check(__FILE__, __LINE__, #cond, (cond))

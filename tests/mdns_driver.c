@@ -14,17 +14,20 @@
  *   sleep MS    free    new    quit */
 #include "micro.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { DRIVER_WORDS = 64 };
 
 static micro_registry *driver_registry, *driver_other;
 static micro_watch *driver_watch;
 static micro_ctx *driver_ctx;
+static micro_service *driver_polled; /* only to be polled */
 static int driver_timeout_ms, driver_cancel_ms;
 
 static const char *driver_nested; /* what a callback looks up; NULL: nothing */
@@ -53,10 +56,18 @@ static long long driver_now_us(void)
     return (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static void driver_sleep(int ms)
+/* Waits for a command (ms < 0), or so long. A library without threads is driven meanwhile. */
+static void driver_wait(int ms)
 {
-    struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
-    nanosleep(&t, NULL);
+    long long until = driver_now_us() + ms * 1000LL;
+    struct pollfd input = { .fd = ms < 0 ? STDIN_FILENO : -1, .events = POLLIN };
+    while (micro_poll(driver_polled, 0) != MICRO_ECLOSED) {
+        if (ms < 0 ? poll(&input, 1, 2) > 0 : driver_now_us() >= until)
+            return;
+        if (ms >= 0)
+            poll(NULL, 0, 2);
+    }
+    poll(&input, 1, ms);
 }
 
 static void driver_result(micro_err err, long long since)
@@ -155,7 +166,7 @@ static micro_err driver_del(char **words, int n)
 
 static void *driver_canceler(void *arg)
 {
-    driver_sleep(driver_cancel_ms);
+    poll(NULL, 0, driver_cancel_ms);
     micro_ctx_cancel(arg);
     return NULL;
 }
@@ -244,7 +255,7 @@ static micro_err driver_starve(char **words, int n)
 static micro_err driver_pause(char **words, int n)
 {
     (void)n;
-    driver_sleep(atoi(words[0]));
+    driver_wait(atoi(words[0]));
     return MICRO_OK;
 }
 
@@ -312,8 +323,10 @@ int main(void)
 {
     static char line[65536];
     micro_allocator_set(driver_realloc, NULL);
+    micro_registry *none = micro_registry_memory_new();
+    driver_polled = micro_service_new(.registry = none);
     driver_registry = micro_registry_mdns_new();
-    while (fgets(line, sizeof line, stdin)) {
+    while (driver_wait(-1), fgets(line, sizeof line, stdin)) {
         char *words[DRIVER_WORDS];
         int n = 0;
         for (char *w = strtok(line, " \n"); w && n < DRIVER_WORDS; w = strtok(NULL, " \n"))
@@ -335,5 +348,7 @@ int main(void)
     }
     driver_free(NULL, 0);
     micro_registry_free(driver_other);
+    micro_service_free(driver_polled);
+    micro_registry_free(none);
     return 0;
 }

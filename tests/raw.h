@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Bare TCP for tests: what a peer writes, byte for byte, and what comes back. Header only, so that
- * it is in one unit with whatever uses it. */
+ * it is in one unit with whatever uses it. Without threads whoever waits here drives the library
+ * meanwhile. */
 #ifndef RAW_H
 #define RAW_H
+
+#include "net/net.h"
+
+#include <pthread.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -13,6 +18,54 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+__attribute__((unused)) static long long raw_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+#if MICRO_OMIT_THREADS
+static pthread_t raw_main; /* a test's threads may be peers, but not drive */
+
+__attribute__((constructor)) static void raw_begin(void)
+{
+    raw_main = pthread_self();
+}
+#endif
+
+/* One step of the engine that all share. */
+static void raw_drive(void)
+{
+#if MICRO_OMIT_THREADS
+    micro__engine *e;
+
+    if (!pthread_equal(raw_main, pthread_self()) || micro__engine_inside() ||
+        micro__engine_open(false, 0, 0, &e) != MICRO_OK)
+        return;
+    micro__engine_step(e, 0);
+    micro__engine_close(e);
+#endif
+}
+
+/* poll for one descriptor; fd -1: sleeps. */
+static bool raw_wait(int fd, short events, int ms)
+{
+    struct pollfd p = { .fd = fd, .events = events };
+    long long until = raw_ms() + ms;
+
+    while (MICRO_OMIT_THREADS) {
+        if (poll(&p, 1, 0) > 0)
+            return true;
+        raw_drive();
+        if (raw_ms() >= until)
+            return false;
+        poll(&p, 1, 1);
+    }
+    return poll(&p, 1, ms) > 0;
+}
 
 __attribute__((unused)) static int raw_connect(const char *address)
 {
@@ -35,7 +88,9 @@ __attribute__((unused)) static void raw_send(int fd, const char *text)
     size_t n = strlen(text), done = 0;
 
     while (done < n) {
-        ssize_t k = send(fd, text + done, n - done, MSG_NOSIGNAL);
+        ssize_t k = raw_wait(fd, POLLOUT, 60000)
+                        ? send(fd, text + done, n - done, MSG_NOSIGNAL | MSG_DONTWAIT)
+                        : 0;
         if (k <= 0)
             return;
         done += (size_t)k;
@@ -50,8 +105,7 @@ __attribute__((unused)) static size_t raw_read(int fd, char *out, size_t want, i
 
     *closed = false;
     while (n < want) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
-        if (poll(&p, 1, ms) <= 0)
+        if (!raw_wait(fd, POLLIN, ms))
             break;
         ssize_t k = recv(fd, out + n, want - n, 0);
         if (k <= 0) {
@@ -84,17 +138,9 @@ __attribute__((unused)) static const char *raw_reply(int fd, char *out, size_t s
     return out;
 }
 
-__attribute__((unused)) static long long raw_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 __attribute__((unused)) static void raw_sleep(int ms)
 {
-    poll(NULL, 0, ms);
+    raw_wait(-1, 0, ms);
 }
 
 #endif

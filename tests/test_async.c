@@ -113,7 +113,7 @@ TEST(async_errors_come_through_done)
     async_teardown(&f);
 }
 
-TEST(async_times_out_and_is_canceled)
+TEST_OF_THREADS(overlap, async_times_out_and_is_canceled)
 {
     async_fixture f;
     hello_msg req = { micro_s("1000") };
@@ -245,7 +245,7 @@ static micro_err async_on_spread(micro_ctx *ctx, const hello_msg *req, hello_ans
     return err;
 }
 
-TEST(async_from_a_handler)
+TEST_OF_THREADS(overlap, async_from_a_handler)
 {
     async_fixture f;
     hello_answer rsp;
@@ -339,7 +339,7 @@ static void *async_storm_main(void *arg)
     return (void *)(intptr_t)(own.ok + own.failed);
 }
 
-TEST(async_storm_every_call_completes_once)
+TEST_OF_THREADS(own, async_storm_every_call_completes_once)
 {
     async_fixture f;
     pthread_t t[4];

@@ -188,7 +188,7 @@ static void *base_pool_thread(void *arg)
     return NULL;
 }
 
-TEST(pool_shared_by_threads)
+TEST_OF_THREADS(own, pool_shared_by_threads)
 {
     pthread_t threads[3];
     int damaged[3] = { 0 };

@@ -151,7 +151,7 @@ static void *log_thread(void *arg)
     return arg;
 }
 
-TEST(log_by_threads_while_it_is_set)
+TEST_OF_THREADS(own, log_by_threads_while_it_is_set)
 {
     pthread_t threads[2];
 

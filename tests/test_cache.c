@@ -92,7 +92,7 @@ static bool seltest_wait_for(seltest_world *w, size_t n)
     return seltest_waiting(w) == n;
 }
 
-TEST(cache_one_question_in_flight)
+TEST_OF_THREADS(own, cache_one_question_in_flight)
 {
     enum { N = 8 };
     static const micro_err fails[] = { MICRO_OK, MICRO_EIO, MICRO_ENOTFOUND };
@@ -120,7 +120,7 @@ TEST(cache_one_question_in_flight)
     }
 }
 
-TEST(cache_others_take_over)
+TEST_OF_THREADS(own, cache_others_take_over)
 {
     seltest_world w;
     seltest_caller first, second;
@@ -141,7 +141,7 @@ TEST(cache_others_take_over)
     seltest_end(&w);
 }
 
-TEST(cache_waiting_ends)
+TEST_OF_THREADS(own, cache_waiting_ends)
 {
     seltest_world w;
     seltest_caller asker, canceled, late;
@@ -303,7 +303,7 @@ TEST(cache_odd_events)
 }
 
 /* first leaves out what events tell, also while the answer is on its way. */
-TEST(cache_first_answer_and_the_rest)
+TEST_OF_THREADS(own, cache_first_answer_and_the_rest)
 {
     seltest_world w;
     seltest_caller caller;
@@ -325,7 +325,7 @@ TEST(cache_first_answer_and_the_rest)
 }
 
 /* A whole answer is older than the event that overtakes it. */
-TEST(cache_event_overtakes_an_answer)
+TEST_OF_THREADS(own, cache_event_overtakes_an_answer)
 {
     seltest_world w;
     seltest_caller caller;
@@ -382,7 +382,7 @@ TEST(cache_names_in_one_place)
     seltest_end(&w);
 }
 
-TEST(cache_announced_while_not_found)
+TEST_OF_THREADS(own, cache_announced_while_not_found)
 {
     seltest_world w;
     seltest_caller caller;
@@ -412,7 +412,25 @@ TEST(cache_ttl)
         for (int i = 0; i < 100; i++)
             CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
         CHECK_EQ_INT(w.reg.gets, 1);
-        seltest_pass(10); /* nobody waits: the old set does until the new one is there */
+        seltest_pass(10);
+        CHECK(seltest_becomes(w.sel, w.ctx, "n1@h:2"));
+        CHECK_EQ_INT(w.reg.gets, 2);
+        seltest_end(&w);
+    }
+}
+
+/* Nobody waits: the old set does until the new one is there. */
+TEST_OF_THREADS(overlap, cache_ttl_while_others_select)
+{
+    const micro_registry_ops *const ops[] = { &seltest_watched_ops, &seltest_plain_ops };
+    for (size_t k = 0; k < MICRO_COUNTOF(ops); k++) {
+        seltest_world w;
+        NOTE("ops %zu", k);
+        REQUIRE(seltest_begin(&w, ops[k], 0));
+        seltest_add(&w.reg, "s", "1", "n1", "h:1");
+        CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
+        w.reg.nodes[0].address = "h:2"; /* and no event */
+        seltest_pass(65);
         seltest_set_closed(&w.reg, true);
         for (int i = 0; i < 100; i++)
             CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
@@ -471,7 +489,7 @@ static bool seltest_refreshed(seltest_world *w)
     return there;
 }
 
-TEST(cache_slow_failure)
+TEST_OF_THREADS(overlap, cache_slow_failure)
 {
     seltest_world w;
     REQUIRE(seltest_begin(&w, &seltest_plain_ops, 10000));
@@ -492,7 +510,7 @@ TEST(cache_slow_failure)
     seltest_end(&w);
 }
 
-TEST(cache_queued_once)
+TEST_OF_THREADS(overlap, cache_queued_once)
 {
     seltest_world w;
     REQUIRE(seltest_begin(&w, &seltest_plain_ops, 10000));
@@ -530,7 +548,7 @@ TEST(cache_gone_at_the_next_question)
 }
 
 /* Freed in the middle of a refresh, the selector does not wait for the registry. */
-TEST(cache_freed_while_asking)
+TEST_OF_THREADS(overlap, cache_freed_while_asking)
 {
     seltest_world w;
     REQUIRE(seltest_begin(&w, &seltest_plain_ops, 10000));

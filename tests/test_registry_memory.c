@@ -167,7 +167,7 @@ static void *regtest_unwatch_thread(void *arg)
     return NULL;
 }
 
-TEST(registry_unwatch_waits)
+TEST_OF_THREADS(own, registry_unwatch_waits)
 {
     regtest_gate g = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
     pthread_t put, unwatch;
@@ -406,7 +406,7 @@ static void *regtest_work(void *arg)
     return NULL;
 }
 
-TEST(registry_threads)
+TEST_OF_THREADS(own, registry_threads)
 {
     regtest_worker workers[REGTEST_THREADS];
     regtest_order order = { .inside = 0 };

@@ -99,7 +99,7 @@ static int seat_storm(seat_fixture *f, const micro_method *m, const char *name, 
     return failed;
 }
 
-TEST(seat_undeclared_sleep_stops_nobody)
+TEST_OF_THREADS(overlap, seat_undeclared_sleep_stops_nobody)
 {
     seat_fixture f = { 0 };
     seat_caller slow = { 0 };
@@ -118,7 +118,7 @@ TEST(seat_undeclared_sleep_stops_nobody)
     seat_teardown(&f);
 }
 
-TEST(seat_undeclared_sleeps_overlap)
+TEST_OF_THREADS(overlap, seat_undeclared_sleeps_overlap)
 {
     seat_fixture f = { 0 };
     long long ms;
@@ -130,7 +130,7 @@ TEST(seat_undeclared_sleeps_overlap)
     seat_teardown(&f);
 }
 
-TEST(seat_chains_below_the_cap_complete)
+TEST_OF_THREADS(chain, seat_chains_below_the_cap_complete)
 {
     seat_fixture f = { 0 };
     long long ms;
@@ -140,7 +140,7 @@ TEST(seat_chains_below_the_cap_complete)
     seat_teardown(&f);
 }
 
-TEST(seat_at_the_cap_nothing_is_lost)
+TEST_OF_THREADS(own, seat_at_the_cap_nothing_is_lost)
 {
     seat_fixture f = { 0 };
     long long ms;
@@ -153,7 +153,7 @@ TEST(seat_at_the_cap_nothing_is_lost)
 }
 
 /* All kinds at once, while connections come and go. */
-TEST(seat_mixed_storm)
+TEST_OF_THREADS(own, seat_mixed_storm)
 {
     int loops[] = { 1, 2, 8 };
 

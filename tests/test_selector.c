@@ -264,7 +264,7 @@ static void *seltest_storm_events(void *arg)
     return NULL;
 }
 
-TEST(cache_storm)
+TEST_OF_THREADS(own, cache_storm)
 {
     seltest_storm s = { .over = false };
     seltest_registry black;
@@ -311,7 +311,7 @@ static void *seltest_memory_writer(void *arg)
     return NULL;
 }
 
-TEST(cache_storm_over_memory)
+TEST_OF_THREADS(own, cache_storm_over_memory)
 {
     seltest_storm s = { .over = false };
     pthread_t callers[SELTEST_THREADS], writer;

@@ -384,7 +384,7 @@ TEST(server_pauses_at_max_conns)
 /* ---- the seat ---------------------------------------------------------------------------------
  */
 
-TEST(server_blocking_handlers_overlap)
+TEST_OF_THREADS(overlap, server_blocking_handlers_overlap)
 {
     server_fixture f;
     enum { COUNT = 20 };
@@ -411,7 +411,7 @@ TEST(server_blocking_handlers_overlap)
     server_end(&f);
 }
 
-TEST(server_pipelined_behind_a_blocking_handler)
+TEST_OF_THREADS(overlap, server_pipelined_behind_a_blocking_handler)
 {
     server_fixture f;
     char a[512], b[512], c[512], all[1600];
@@ -429,7 +429,7 @@ TEST(server_pipelined_behind_a_blocking_handler)
     server_end(&f);
 }
 
-TEST(server_cancels_when_the_caller_goes)
+TEST_OF_THREADS(overlap, server_cancels_when_the_caller_goes)
 {
     server_fixture f;
     char req[1024];

@@ -299,7 +299,7 @@ static void *service_stop_later(void *arg)
     return NULL;
 }
 
-TEST(service_stop_from_another_thread_ends_run)
+TEST_OF_THREADS(own, service_stop_from_another_thread_ends_run)
 {
     for (int loops = -1; loops <= 1; loops++) {
         micro_registry *reg = micro_registry_memory_new();

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # make check-full    everything that CI runs
 # make check-unit check-amalgamated check-clang check-tsan check-valgrind check-musl check-32
-# make check-poll check-kqueue    the other pollers
+# make check-poll check-kqueue check-omit-threads    the other pollers; without threads
 # make lint check-fuzz fuzz-smoke; check-NAME for each tests/NAME.py and tests/NAME/run
 # make interop-real PEERS=DIR    against ready go-micro programs, by hand
 # make bench-build bench bench-smoke bench-soak    docs/performance.md
@@ -63,6 +63,7 @@ $(eval $(call CONFIG,musl,musl-gcc,false,-O2 -static))
 $(eval $(call CONFIG,m32,gcc -m32 -msse2 -mfpmath=sse,g++ -m32,-O1 $(SANITIZE)))
 $(eval $(call CONFIG,poll,$(CC),$(CXX),-O1 $(SANITIZE) -DMICRO_USE_POLL=1))
 $(eval $(call CONFIG,kqueue,$(CC),$(CXX),-O1 $(SANITIZE) -DMICRO_USE_KQUEUE=1 $(KQUEUE_CFLAGS)))
+$(eval $(call CONFIG,omit-threads,$(CC),$(CXX),-O1 $(SANITIZE) -DMICRO_OMIT_THREADS=1))
 $(eval $(call CONFIG,fuzz,$(CLANG),false,-O1 $(SANITIZE) -fsanitize=fuzzer-no-link))
 
 # libFuzzer has a main of its own.
@@ -78,12 +79,12 @@ ALL_TESTS := $(foreach t,$(TESTS),$(HASH)include "$(t)"\n)
 $(BUILD)/all_tests.inc: FORCE
 	@mkdir -p $(@D)
 	@printf '$(ALL_TESTS)' | sed 's/^ *//' >$@.new; cmp -s $@.new $@ || cp $@.new $@; rm $@.new
-$(foreach c,asan clang tsan plain musl m32 poll kqueue,$(eval $(BUILD)/$(c)/tests/all.o: $(c)_CC += -I$(BUILD)))
+$(foreach c,asan clang tsan plain musl m32 poll kqueue omit-threads,$(eval $(BUILD)/$(c)/tests/all.o: $(c)_CC += -I$(BUILD)))
 
 # ---- stages --------------------------------------------------------------------------------------
 
 UNIT_STAGES := check-unit check-amalgamated check-clang check-tsan check-valgrind check-musl \
-               check-32 check-poll check-kqueue
+               check-32 check-poll check-kqueue check-omit-threads
 .PHONY: lint lint-self-test check-fuzz fuzz-smoke $(UNIT_STAGES)
 
 lint:
@@ -125,7 +126,7 @@ BY_HAND := interop
 EVERYDAY := lint lint-self-test check-unit check-amalgamated $(if $(FUZZERS),check-fuzz) \
             $(addprefix check-,$(filter-out $(LATE_SCRIPTS) $(BY_HAND),$(SCRIPTS)))
 LATE := $(addprefix check-,$(filter $(LATE_SCRIPTS),$(SCRIPTS))) check-clang check-tsan \
-        check-valgrind check-musl check-32 check-poll check-kqueue \
+        check-valgrind check-musl check-32 check-poll check-kqueue check-omit-threads \
         $(if $(FUZZERS),fuzz-smoke) bench-smoke bench-soak
 PROGRAMS = $(if $(wildcard micro_cli.c),$(1)/micro) $(EXAMPLES:%=$(1)/examples/%) \
            $(patsubst tests/peer/%.c,$(1)/peer/%,$(wildcard tests/peer/*.c))
@@ -135,6 +136,14 @@ $(addprefix check-,$(SCRIPTS)): check-%: all $(call PROGRAMS,$(BUILD)/asan)
 	MICRO_BUILD=$(BUILD)/asan $(if $(wildcard tests/$*.py),$(PYTHON) tests/$*.py,tests/$*/run)
 $(addprefix check-,$(filter-out $(SCRIPTS),cli examples golden twins netns install)):
 	@echo 'there is neither $(@:check-%=tests/%.py) nor $(@:check-%=tests/%/run)'; false
+
+# The library without threads: the unit tests less those of threads, then the same programs.
+check-omit-threads: all $(BUILD)/omit-threads/unit-one $(call PROGRAMS,$(BUILD)/omit-threads)
+	@if nm -u $(BUILD)/omit-threads/micro.o | grep -E 'pthread_|__atomic_'; then false; fi
+	$(BUILD)/omit-threads/unit-one $(FILTER)
+	MICRO_BUILD=$(BUILD)/omit-threads $(PYTHON) tests/cli.py
+	MICRO_BUILD=$(BUILD)/omit-threads $(PYTHON) tests/examples.py
+	MICRO_BUILD=$(BUILD)/omit-threads tests/netns/run
 
 # What the everyday stages need, in one go: they run side by side and must not build the same thing.
 .PHONY: test-programs

@@ -146,6 +146,7 @@ def declarator_name(text):
 def classify(head, body, first, last):
     """Makes an Item of the text of a function or declaration."""
     head = re.sub(r"^\s*__extension__\b", "", head)
+    head = re.sub(r"\b(?:_Atomic|MICRO__ATOMIC)\(([^()]*)\)", r"\1", head)
     squeezed = " ".join(head.split())
     plain = " ".join(without_brackets(head).split())
     stripped = plain

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The allocator hook, its default (malloc), and an allocator inside one array of the user's. */
+#include "atomic.h"
 #include "base.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 /* ---- hook ------------------------------------------------------------------------------------ */

@@ -9,6 +9,9 @@
 #ifndef MICRO_ENABLE_TEST_HOOKS
 #define MICRO_ENABLE_TEST_HOOKS 0
 #endif
+#ifndef MICRO_OMIT_THREADS
+#define MICRO_OMIT_THREADS 0
+#endif
 #ifndef MICRO_USE_POLL
 #define MICRO_USE_POLL 0
 #endif

@@ -4,9 +4,8 @@
 #ifndef MICRO_CTX_H
 #define MICRO_CTX_H
 
+#include "atomic.h"
 #include "base.h"
-
-#include <stdatomic.h>
 
 /* Bytes of an error's detail that are kept inline, terminator included. */
 #define MICRO__DETAIL_MAX 256
@@ -39,7 +38,7 @@ struct micro_ctx {
     atomic_flag wait_lock;      /* guards wait_fn, wait_arg */
     void (*wait_fn)(void *arg); /* wakes whoever blocks on this ctx; called with wait_lock held */
     void *wait_arg;
-    _Atomic(struct micro__family *) family; /* of what was started on it; NULL: nothing */
+    MICRO__ATOMIC(struct micro__family *) family; /* of what was started on it; NULL: nothing */
     struct micro__family *parent;           /* of a child */
     void (*complete)(void *arg);            /* of a child that has ended */
     void *complete_arg;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The log: a level, a hook, and a default that writes lines to stderr. */
+#include "atomic.h"
 #include "base.h"
 
-#include <stdatomic.h>
 #include <time.h>
 
 #define LOG_MAX 512

@@ -9,7 +9,10 @@ static struct {
     micro__mutex lock;
     micro__engine *engine;
     int users;
-} engine_shared = { MICRO__MUTEX_INIT, NULL, 0 };
+#if MICRO_OMIT_THREADS
+    int loops, max_threads; /* as the first asked for them */
+#endif
+} engine_shared = { .lock = MICRO__MUTEX_INIT };
 
 static void engine_free(micro__engine *e)
 {
@@ -70,6 +73,23 @@ static micro__engine *engine_new(bool threaded, int nloops, int max_threads)
     }
     return e;
 }
+
+/* One that somebody drives by steps. */
+static micro__engine *engine_polled(void)
+{
+    micro__engine *e = engine_new(false, 1, 1);
+
+    if (!e)
+        return NULL;
+    e->poll_thread = micro__thread_new(e);
+    atomic_init(&e->driver, micro__thread_mark());
+    if (e->poll_thread)
+        return e;
+    engine_free(e);
+    return NULL;
+}
+
+#if !MICRO_OMIT_THREADS
 
 static void engine_wait_ended(micro__engine *e)
 {
@@ -133,24 +153,49 @@ static micro_err engine_share(int loops, int max_threads)
     return MICRO_OK;
 }
 
+#else
+
+static void engine_stop(micro__engine *e)
+{
+    engine_free(e);
+}
+
+static bool engine_differs(int asked, int first)
+{
+    return asked > 0 && first > 0 && asked != first;
+}
+
+/* One loop and no thread, whatever was asked for; but all must have asked for the same. */
+static micro_err engine_share(int loops, int max_threads)
+{
+    if (engine_shared.engine)
+        return engine_differs(loops, engine_shared.loops) ||
+                       engine_differs(max_threads, engine_shared.max_threads)
+                   ? MICRO_EINVAL
+                   : MICRO_OK;
+    engine_shared.engine = engine_polled();
+    engine_shared.loops = loops;
+    engine_shared.max_threads = max_threads;
+    return engine_shared.engine ? MICRO_OK : MICRO_ENOMEM;
+}
+
+#endif
+
+/* Without threads nobody but the program's own one could drive a second engine. */
+static bool engine_is_shared(bool threaded)
+{
+    return threaded || MICRO_OMIT_THREADS;
+}
+
 MICRO_PRIVATE micro_err micro__engine_open(bool threaded, int loops, int max_threads,
                                            micro__engine **out)
 {
-    micro_err err = MICRO_OK;
-
-    if (!threaded) {
-        micro__engine *e = engine_new(false, 1, 1);
-        if (e)
-            e->poll_thread = micro__thread_new(e);
-        if (e && !e->poll_thread) {
-            engine_free(e);
-            e = NULL;
-        }
-        *out = e;
-        return e ? MICRO_OK : MICRO_ENOMEM;
+    if (!engine_is_shared(threaded)) {
+        *out = engine_polled();
+        return *out ? MICRO_OK : MICRO_ENOMEM;
     }
     micro__lock(&engine_shared.lock);
-    err = engine_share(loops, max_threads);
+    micro_err err = engine_share(loops, max_threads);
     if (err == MICRO_OK) {
         engine_shared.users++;
         *out = engine_shared.engine;
@@ -161,7 +206,7 @@ MICRO_PRIVATE micro_err micro__engine_open(bool threaded, int loops, int max_thr
 
 MICRO_PRIVATE void micro__engine_close(micro__engine *e)
 {
-    if (e->threaded) {
+    if (engine_is_shared(e->threaded)) {
         micro__lock(&engine_shared.lock);
         bool last = --engine_shared.users == 0;
         if (last)
@@ -181,6 +226,7 @@ MICRO_PRIVATE micro_err micro__engine_step(micro__engine *e, int timeout_ms)
 
     if (atomic_exchange(&e->stepping, true))
         return MICRO_EBUSY;
+    atomic_store_explicit(&e->driver, micro__thread_mark(), memory_order_relaxed);
     t->loop = &e->loops[0];
     micro__thread *before = micro__thread_enter(t);
     bool work = micro__loop_step(t, t->loop, timeout_ms);

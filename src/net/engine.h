@@ -80,7 +80,7 @@ typedef struct micro__lines {
 } micro__lines;
 
 struct micro__loop {
-    _Alignas(64) _Atomic uint64_t seat;
+    _Alignas(64) MICRO__ATOMIC(uint64_t) seat;
     /* driver: what is left to do lives here, so that the next driver goes on with it */
     _Alignas(64) struct micro__engine *e;
     micro__poller poller;
@@ -94,7 +94,7 @@ struct micro__loop {
     int pos, n;
     micro__event events[MICRO__BATCH];
     /* any thread */
-    _Alignas(64) _Atomic(micro__item *) inbox;
+    _Alignas(64) MICRO__ATOMIC(micro__item *) inbox;
     atomic_int nconns;
     /* under the pool's lock */
     uint64_t asked;  /* the word a spare was sent for */
@@ -106,7 +106,7 @@ struct micro__thread {
     micro__loop
         *loop;     /* whose seat it holds, or held when it stepped into the handler; NULL: none */
     uint64_t word; /* the seat word as this thread wrote it last */
-    _Atomic(micro__loop *) target; /* where it was sent */
+    MICRO__ATOMIC(micro__loop *) target; /* where it was sent */
     micro__conn *conn;             /* being served */
     uint64_t since;                /* us: when the handler began, where that matters */
     unsigned brief_skipped;
@@ -142,6 +142,7 @@ struct micro__engine {
     atomic_bool starved; /* said so already */
     atomic_bool capped;  /* said so already */
     micro__thread *poll_thread;
+    MICRO__ATOMIC(const void *) driver; /* micro__thread_mark of whoever steps it */
     void *block; /* what it and its loops were allocated as */
     size_t block_size;
     /* the pool */
@@ -156,31 +157,38 @@ struct micro__engine {
 };
 
 /* seat.c */
+#if !MICRO_OMIT_THREADS
 MICRO_PRIVATE void micro__seat_leave(micro__thread *t); /* out of the seat, into user code */
 /* Back; clears t->loop if another thread drives now. */
 MICRO_PRIVATE void micro__seat_retake(micro__thread *t);
+MICRO_PRIVATE bool micro__pool_start(struct micro__engine *e, micro__loop *l,
+                                     uint64_t word); /* a new thread, sent there */
+MICRO_PRIVATE bool micro__pool_ask(struct micro__engine *e, micro__loop *l, uint64_t word);
+MICRO_PRIVATE void micro__pool_loop_closed(struct micro__engine *e);
+#endif
 /* This very thread drives l and will look at its inbox again, or whoever takes over will. */
 MICRO_PRIVATE bool micro__seat_held(const micro__loop *l);
 MICRO_PRIVATE micro__loop *micro__seat_loop(const struct micro__engine *e);
 MICRO_PRIVATE micro__thread *micro__thread_new(struct micro__engine *e);
 MICRO_PRIVATE void micro__thread_free(micro__thread *t);
-MICRO_PRIVATE bool micro__pool_start(struct micro__engine *e, micro__loop *l,
-                                     uint64_t word); /* a new thread, sent there */
-MICRO_PRIVATE bool micro__pool_ask(struct micro__engine *e, micro__loop *l, uint64_t word);
-MICRO_PRIVATE void micro__pool_loop_closed(struct micro__engine *e);
+MICRO_PRIVATE const void *micro__thread_mark(void); /* names the thread that asks */
 /* This thread acts as t from now on (NULL: as none); returns what it was before. For micro_poll. */
 MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t);
 
 /* monitor.c */
+#if !MICRO_OMIT_THREADS
 MICRO_PRIVATE bool micro__monitor_start(struct micro__engine *e);
 MICRO_PRIVATE void micro__monitor_stop(struct micro__engine *e);
 MICRO_PRIVATE void micro__monitor_wake(struct micro__engine *e); /* by whoever finds it asleep */
+#endif
 
 /* loop.c */
 MICRO_PRIVATE void micro__loop_push(micro__loop *l,
                                     micro__item *item); /* from any thread; the last touch */
+#if !MICRO_OMIT_THREADS
 MICRO_PRIVATE void
 micro__loop_drive(micro__thread *t); /* until the seat is gone or the loop has ended */
+#endif
 MICRO_PRIVATE void micro__loop_touch(micro__loop *l, micro__conn *c);  /* active now */
 MICRO_PRIVATE void micro__loop_forget(micro__loop *l, micro__conn *c); /* it closes */
 MICRO_PRIVATE bool micro__loop_step(micro__thread *t, micro__loop *l,
@@ -257,6 +265,8 @@ struct micro__port {
     micro__port_opts o;
     micro__addr bound;
     char address[128]; /* the same as text */
+    uint64_t local;    /* local.c */
+    micro__port *local_next;
     atomic_int nconns;
     atomic_int asked;         /* steps of closing that loops have not done yet */
     atomic_int closing;       /* 1: drain, 2: now */
@@ -274,6 +284,10 @@ micro__conn_gone(micro__conn *c); /* the peer of a busy connection: cancels what
 MICRO_PRIVATE void
 micro__conn_settle(micro__loop *l,
                    micro__conn *c); /* driver: after serving, timers for what is incomplete */
+
+/* local.c */
+MICRO_PRIVATE void micro__local_join(micro__port *p);
+MICRO_PRIVATE void micro__local_leave(micro__port *p);
 
 /* port.c */
 MICRO_PRIVATE void micro__port_leave(micro__port *p); /* a connection has closed */

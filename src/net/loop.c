@@ -297,6 +297,8 @@ static void loop_wait(micro__loop *l, int timeout_ms)
     l->now = micro__now_ms();
 }
 
+#if !MICRO_OMIT_THREADS
+
 static bool loop_ended(micro__loop *l)
 {
     return atomic_load_explicit(&l->e->stopping, memory_order_acquire) &&
@@ -319,24 +321,31 @@ MICRO_PRIVATE void micro__loop_drive(micro__thread *t)
     micro__pool_loop_closed(l->e);
 }
 
+#endif
+
+/* Something came in that no event will tell of. */
+static bool loop_posted(const micro__loop *l)
+{
+    return l->ready || atomic_load_explicit(&l->inbox, memory_order_relaxed);
+}
+
 MICRO_PRIVATE bool micro__loop_step(micro__thread *t, micro__loop *l, int timeout_ms)
 {
     int due = loop_timeout(l);
 
-    if (atomic_load_explicit(&l->inbox, memory_order_relaxed))
+    if (loop_posted(l))
         timeout_ms = 0;
     else if (due >= 0 && (timeout_ms < 0 || due < timeout_ms))
         timeout_ms = due;
     loop_wait(l, timeout_ms);
-    bool work = l->n > 0 || atomic_load_explicit(&l->inbox, memory_order_relaxed) ||
-                (l->timers && l->timers->at <= l->now);
+    bool work = l->n > 0 || loop_posted(l) || (l->timers && l->timers->at <= l->now);
     loop_turn(t, l);
     return work;
 }
 
 MICRO_PRIVATE int micro__loop_due(const micro__loop *l)
 {
-    return atomic_load_explicit(&l->inbox, memory_order_relaxed) ? 0 : loop_timeout(l);
+    return loop_posted(l) ? 0 : loop_timeout(l);
 }
 
 /* Runs the library's own tasks and leaves everything else for the next turn. */

@@ -3,6 +3,8 @@
  * sends a spare thread. It sleeps while nothing moves. */
 #include "engine.h"
 
+#if !MICRO_OMIT_THREADS
+
 #define MONITOR_STACK (64u * 1024u)
 #define MONITOR_NAP_US 1000
 #define MONITOR_NAP_MAX_US \
@@ -104,3 +106,5 @@ MICRO_PRIVATE void micro__monitor_stop(micro__engine *e)
     micro__cond_destroy(&m->wake);
     m->running = false;
 }
+
+#endif

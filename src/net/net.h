@@ -202,6 +202,15 @@ MICRO_PRIVATE micro_err micro__seat_wait(int fd, int what, uint64_t deadline);
 /* This thread serves a loop at this moment (its seat held or passed on). */
 MICRO_PRIVATE bool micro__engine_inside(void);
 
+/* ---- local.c: calls to a port that this thread drives itself --------------------------------- */
+
+/* 0: `to` leads elsewhere. */
+MICRO_PRIVATE uint64_t micro__local_find(const micro__addr *to);
+MICRO_PRIVATE bool micro__local_alive(uint64_t id);
+/* The request served, and the answer in memory of ctx. Errors are in ctx. */
+MICRO_PRIVATE micro_err micro__local_exchange(uint64_t id, micro_ctx *ctx, const micro_msg *msg,
+                                              micro_msg *out);
+
 /* ---- child.c: what was started on a ctx and goes on beside it ---------------------------------
  */
 

@@ -25,6 +25,8 @@ MICRO_PRIVATE void micro__port_leave(micro__port *p)
 
 static void port_free(micro__port *p)
 {
+    if (!p->e->threaded)
+        micro__local_leave(p);
     micro__fd_close(p->fd);
     micro__sock_unlink(&p->bound);
     micro__free(p->watch, sizeof *p->watch * (size_t)p->e->nloops);
@@ -58,6 +60,8 @@ MICRO_PRIVATE micro_err micro__port_open(micro__engine *e, const micro__addr *at
         micro__port_close(p, micro__now_ms());
         return err;
     }
+    if (!e->threaded)
+        micro__local_join(p);
     *out = p;
     return MICRO_OK;
 }

@@ -9,9 +9,11 @@
 #define SEAT_BRIEF_US \
     100 /* a client call waits so long in the seat: a hand-over costs 15 us twice */
 
-static _Thread_local micro__thread *seat_self;
+static MICRO__THREAD_LOCAL micro__thread *seat_self;
 
 /* ---- the word ------------------------------------------------------------------------------ */
+
+#if !MICRO_OMIT_THREADS
 
 /* Release: whoever takes over must see the loop as this thread leaves it. seq_cst, because a
  * watcher that is about to sleep must either see this word or be seen by its owner. */
@@ -63,9 +65,17 @@ static bool seat_take(micro__thread *t)
     return true;
 }
 
-/* ---- threads ------------------------------------------------------------------------------- */
+#else
 
-static void *seat_thread_main(void *arg);
+/* Within a step the inbox is looked at again before anybody waits. */
+MICRO_PRIVATE bool micro__seat_held(const micro__loop *l)
+{
+    return seat_self && seat_self->loop == l;
+}
+
+#endif
+
+/* ---- threads ------------------------------------------------------------------------------- */
 
 /* All of a thread's buffers are one block behind it: they are used from the first request to the
  * last. */
@@ -107,6 +117,10 @@ MICRO_PRIVATE void micro__thread_free(micro__thread *t)
     micro_ctx_free(t->ctx);
     micro__free(t, sizeof(seat_block));
 }
+
+#if !MICRO_OMIT_THREADS
+
+static void *seat_thread_main(void *arg);
 
 static void seat_send(micro__thread *t, micro__loop *l, uint64_t word)
 {
@@ -268,6 +282,8 @@ MICRO_PRIVATE void micro__pool_loop_closed(micro__engine *e)
     micro__unlock(&e->lock);
 }
 
+#endif
+
 /* ---- around user code ---------------------------------------------------------------------- */
 
 MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t)
@@ -276,6 +292,24 @@ MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t)
     seat_self = t;
     return before;
 }
+
+MICRO_PRIVATE const void *micro__thread_mark(void)
+{
+    return &seat_self;
+}
+
+/* The loop whose thread this is, if it is of this engine and still has its seat. */
+MICRO_PRIVATE micro__loop *micro__seat_loop(const micro__engine *e)
+{
+    return seat_self && seat_self->e == e ? seat_self->loop : NULL;
+}
+
+MICRO_PRIVATE bool micro__engine_inside(void)
+{
+    return seat_self != NULL;
+}
+
+#if !MICRO_OMIT_THREADS
 
 /* Handlers that were found blocking are treated as if they said so; the clock is read for those
  * only. */
@@ -317,38 +351,12 @@ MICRO_PRIVATE bool micro__user_end(micro__habit *habit)
     return t->loop != NULL;
 }
 
-/* The loop whose thread this is, if it is of this engine and still has its seat. */
-MICRO_PRIVATE micro__loop *micro__seat_loop(const micro__engine *e)
-{
-    return seat_self && seat_self->e == e ? seat_self->loop : NULL;
-}
-
-MICRO_PRIVATE bool micro__engine_inside(void)
-{
-    return seat_self != NULL;
-}
-
 /* The seat is still this thread's to pass on. */
 static bool seat_mine(const micro__thread *t)
 {
     return t->loop && t->e->threaded && t->word & MICRO__IN_HANDLER &&
            atomic_load_explicit(&t->loop->seat, memory_order_relaxed) == t->word;
 }
-
-/* Replies to pipelined requests before this one should not wait for it, so they go out first.
- * Whether the loop is still ours is asked when the handler returns: block_end has nothing to do. */
-MICRO_API void micro_block_begin(void)
-{
-    micro__thread *t = seat_self;
-
-    if (!t)
-        return;
-    micro__conn_flush(t);
-    if (seat_mine(t))
-        micro__pool_ask(t->e, t->loop, t->word);
-}
-
-MICRO_API void micro_block_end(void) {}
 
 /* Where waiting in the seat has missed again and again it is left out; every 16th time it is tried,
  * so that the judgement can change. */
@@ -378,3 +386,43 @@ MICRO_PRIVATE micro_err micro__seat_wait(int fd, int what, uint64_t deadline)
     }
     return micro__fd_wait(fd, what, deadline);
 }
+
+#else
+
+MICRO_PRIVATE void micro__user_begin(micro__habit *habit)
+{
+    (void)habit;
+    if (seat_self)
+        seat_self->depth++;
+}
+
+MICRO_PRIVATE bool micro__user_end(micro__habit *habit)
+{
+    (void)habit;
+    return seat_self && --seat_self->depth == 0;
+}
+
+MICRO_PRIVATE micro_err micro__seat_wait(int fd, int what, uint64_t deadline)
+{
+    micro_block_begin();
+    return micro__fd_wait(fd, what, deadline);
+}
+
+#endif
+
+/* Replies to pipelined requests before this one should not wait for it, so they go out first.
+ * Whether the loop is still ours is asked when the handler returns: block_end has nothing to do. */
+MICRO_API void micro_block_begin(void)
+{
+    micro__thread *t = seat_self;
+
+    if (!t)
+        return;
+    micro__conn_flush(t);
+#if !MICRO_OMIT_THREADS
+    if (seat_mine(t))
+        micro__pool_ask(t->e, t->loop, t->word);
+#endif
+}
+
+MICRO_API void micro_block_end(void) {}

@@ -7,6 +7,8 @@
 #include <netdb.h>
 #include <sys/un.h>
 
+#define ADDR_IFACES 64
+
 _Static_assert(sizeof(struct sockaddr_in6) <= 128 && sizeof(struct sockaddr_un) <= 128,
                "micro__addr is too small");
 
@@ -198,3 +200,57 @@ MICRO_PRIVATE uint16_t micro__addr_port(const micro__addr *a)
     }
     return 0;
 }
+
+/* ---- addresses of this machine ------------------------------------------------------------- */
+
+/* The IP of an address: its length, 4 or 16; 0: it has none. */
+static size_t addr_ip(const micro__addr *a, uint8_t ip[16])
+{
+    if (micro__addr_family(a) == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, a->u.bytes, sizeof in);
+        memcpy(ip, &in.sin_addr, 4);
+        return 4;
+    }
+    if (micro__addr_family(a) != AF_INET6)
+        return 0;
+    struct sockaddr_in6 in;
+    memcpy(&in, a->u.bytes, sizeof in);
+    bool mapped = IN6_IS_ADDR_V4MAPPED(&in.sin6_addr);
+    memcpy(ip, in.sin6_addr.s6_addr + (mapped ? 12 : 0), mapped ? 4 : 16);
+    return mapped ? 4 : 16;
+}
+
+static bool addr_is_any(const uint8_t *ip, size_t len)
+{
+    static const uint8_t zero[16] = { 0 };
+    return memcmp(ip, zero, len) == 0;
+}
+
+static bool addr_is_ours(const uint8_t *ip, size_t len)
+{
+    micro__iface list[ADDR_IFACES];
+    size_t n = micro__ifaces(list, ADDR_IFACES);
+    if (len == 4 && ip[0] == 127)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (list[i].v6 == (len == 16) && memcmp(list[i].ip, ip, len) == 0)
+            return true;
+    return false;
+}
+
+MICRO_PRIVATE bool micro__addr_reaches(const micro__addr *to, const micro__addr *bound)
+{
+    uint8_t to_ip[16], ip[16];
+    size_t to_len = addr_ip(to, to_ip), len = addr_ip(bound, ip);
+    if (!len || !to_len)
+        return micro__addr_path(to)[0] && !strcmp(micro__addr_path(to), micro__addr_path(bound));
+    if (micro__addr_port(to) != micro__addr_port(bound))
+        return false;
+    if (addr_is_any(ip, len)) /* that of IPv6 takes both */
+        return (len == 16 || to_len == 4) &&
+               (addr_is_any(to_ip, to_len) || addr_is_ours(to_ip, to_len));
+    return len == to_len && memcmp(to_ip, ip, len) == 0;
+}
+
+#undef ADDR_IFACES

@@ -43,6 +43,7 @@ MICRO_PRIVATE micro_err micro__fd_wait(int fd, int what, uint64_t deadline)
     return err == MICRO_OK && p.revents & POLLNVAL ? MICRO_EIO : err;
 }
 
+#if !MICRO_OMIT_THREADS
 /* Microseconds where the system can wait so little; elsewhere it only looks. */
 MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us)
 {
@@ -56,6 +57,7 @@ MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us)
     return poll(&p, 1, 0) > 0;
 #endif
 }
+#endif
 
 MICRO_PRIVATE micro_err micro__fds_wait(const int *fds, size_t n, bool *ready, uint64_t deadline)
 {

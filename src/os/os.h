@@ -5,6 +5,7 @@
 #ifndef MICRO_OS_H
 #define MICRO_OS_H
 
+#include "../base/atomic.h"
 #include "../base/base.h"
 
 /* ---- which system -------------------------------------------------------------------------- */
@@ -26,8 +27,9 @@
  * other systems have, and so can be tested here. */
 #define MICRO__LINUX (MICRO__POLLER == MICRO__POLLER_EPOLL)
 
+#if !MICRO_OMIT_THREADS
 #include <pthread.h>
-#include <stdatomic.h>
+#endif
 
 /* ---- time, random, process ----------------------------------------------------------------- */
 
@@ -38,9 +40,11 @@ MICRO_PRIVATE uint64_t micro__now_us(void); /* the same clock */
 MICRO_PRIVATE uint64_t micro__now_coarse_ms(void);
 MICRO_PRIVATE int64_t micro__wall_seconds(void); /* since 1970 */
 MICRO_PRIVATE void micro__sleep_us(int us);
+#if !MICRO_OMIT_THREADS
+MICRO_PRIVATE int micro__cpu_count(void); /* usable by this process, at least 1 */
+#endif
 MICRO_PRIVATE bool micro__random(void *out, size_t len); /* for ids; false: the system has none */
 MICRO_PRIVATE uint64_t micro__random_fast(void); /* for choices; per thread, no system call */
-MICRO_PRIVATE int micro__cpu_count(void);        /* usable by this process, at least 1 */
 MICRO_PRIVATE void micro__host_name(char *out, size_t size); /* "localhost" if unknown */
 /* Resident bytes and number of threads of this process; 0 where unknown. */
 MICRO_PRIVATE void micro__process_usage(uint64_t *memory, uint64_t *threads);
@@ -51,6 +55,7 @@ MICRO_PRIVATE bool micro__is_terminal(int fd);
 
 /* ---- threads ------------------------------------------------------------------------------- */
 
+#if !MICRO_OMIT_THREADS
 typedef pthread_mutex_t micro__mutex;
 typedef pthread_cond_t micro__cond; /* on the monotonic clock */
 typedef pthread_t micro__thread_id;
@@ -97,6 +102,66 @@ static inline void micro__thread_join(micro__thread_id id)
     pthread_join(id, NULL);
 }
 
+#else /* one thread: nothing to lock, nobody to wake or to wait for */
+
+typedef char micro__mutex, micro__cond, micro__thread_id;
+#define MICRO__MUTEX_INIT 0
+#define MICRO__COND_INIT 0
+
+static inline void micro__mutex_init(micro__mutex *m)
+{
+    *m = MICRO__MUTEX_INIT;
+}
+static inline void micro__mutex_destroy(micro__mutex *m)
+{
+    (void)m;
+}
+static inline void micro__lock(micro__mutex *m)
+{
+    (void)m;
+}
+static inline void micro__unlock(micro__mutex *m)
+{
+    (void)m;
+}
+static inline void micro__cond_init(micro__cond *c)
+{
+    *c = MICRO__COND_INIT;
+}
+static inline void micro__cond_destroy(micro__cond *c)
+{
+    (void)c;
+}
+static inline void micro__cond_signal(micro__cond *c)
+{
+    (void)c;
+}
+static inline void micro__cond_broadcast(micro__cond *c)
+{
+    (void)c;
+}
+/* What is waited for cannot come: sleeps until deadline, which there must be, and is false. */
+MICRO_PRIVATE bool micro__cond_wait(micro__cond *c, micro__mutex *m, uint64_t deadline);
+static inline bool micro__thread_start(micro__thread_id *id, size_t stack, void *(*fn)(void *),
+                                       void *arg)
+{
+    (void)id, (void)stack, (void)fn, (void)arg;
+    return false;
+}
+static inline void micro__thread_join(micro__thread_id id)
+{
+    (void)id;
+}
+static inline micro__thread_id micro__thread_self(void)
+{
+    return 0;
+}
+static inline bool micro__thread_is_self(micro__thread_id id)
+{
+    return id == 0;
+}
+#endif
+
 /* ---- signals ------------------------------------------------------------------------------- */
 
 /* Catches SIGINT and SIGTERM, each only if the program has not; the returned descriptor (-1:
@@ -123,6 +188,8 @@ MICRO_PRIVATE micro_err micro__addr_resolve(micro__addr *out, micro_str address)
 /* "1.2.3.4:80", "[::1]:80", "unix:/path"; out holds 128 bytes. */
 MICRO_PRIVATE void micro__addr_format(const micro__addr *a, char out[128]);
 MICRO_PRIVATE uint16_t micro__addr_port(const micro__addr *a);
+/* A connection to `to` comes to whoever listens at bound on this machine. */
+MICRO_PRIVATE bool micro__addr_reaches(const micro__addr *to, const micro__addr *bound);
 
 /* *fd listens; *bound is what the system chose. A stale unix socket file is replaced; "::" takes
  * IPv4 too and is 0.0.0.0 where there is no IPv6. EBUSY: in use; EINVAL: not with this address;
@@ -149,7 +216,9 @@ MICRO_PRIVATE bool micro__sock_quiet(int fd);
 enum { MICRO__READ = 1, MICRO__WRITE = 2 };
 /* Waits for one descriptor until deadline (0: for ever): MICRO_OK, ETIMEDOUT, EIO. */
 MICRO_PRIVATE micro_err micro__fd_wait(int fd, int what, uint64_t deadline);
+#if !MICRO_OMIT_THREADS
 MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us); /* waits so long at most */
+#endif
 MICRO_PRIVATE void micro__sock_shutdown(int fd); /* both ways: wakes whoever waits for it */
 MICRO_PRIVATE void micro__fd_close(int fd);      /* -1 is fine */
 /* A descriptor that holds a place for the day when none is left. -1: none. */

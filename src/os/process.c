@@ -84,7 +84,7 @@ MICRO_PRIVATE bool micro__random(void *out, size_t len)
            process_read_file("/dev/urandom", (char *)out + got, len - got) == len - got;
 }
 
-static _Thread_local uint64_t process_random_state; /* 0: not seeded */
+static MICRO__THREAD_LOCAL uint64_t process_random_state; /* 0: not seeded */
 
 MICRO_PRIVATE uint64_t micro__random_fast(void)
 {
@@ -104,6 +104,7 @@ MICRO_PRIVATE uint64_t micro__random_fast(void)
 
 /* ---- the process and its machine ------------------------------------------------------------ */
 
+#if !MICRO_OMIT_THREADS
 MICRO_PRIVATE int micro__cpu_count(void)
 {
 #if defined(__linux__)
@@ -118,6 +119,7 @@ MICRO_PRIVATE int micro__cpu_count(void)
         sysconf(_SC_NPROCESSORS_ONLN); /* also where there are more than fit into a cpu_set_t */
     return n < 1 ? 1 : n > 65536 ? 65536 : (int)n;
 }
+#endif
 
 MICRO_PRIVATE void micro__host_name(char *out, size_t size)
 {

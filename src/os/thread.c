@@ -2,6 +2,17 @@
 /* Threads, mutexes and conditions over pthreads. */
 #include "sys.h"
 
+#if MICRO_OMIT_THREADS
+
+MICRO_PRIVATE bool micro__cond_wait(micro__cond *c, micro__mutex *m, uint64_t deadline)
+{
+    (void)c, (void)m;
+    micro__fds_wait(NULL, 0, NULL, deadline);
+    return false;
+}
+
+#else
+
 #include <limits.h>
 #include <signal.h>
 #include <time.h>
@@ -93,3 +104,5 @@ MICRO_PRIVATE bool micro__thread_start(micro__thread_id *id, size_t stack, void 
     pthread_attr_destroy(&attr);
     return ok;
 }
+
+#endif

@@ -81,6 +81,7 @@ static micro_err mdns_put(micro_registry *reg, micro_ctx *ctx, const micro_entry
     micro__lock(&st->lock);
     err = mdns_put_list(st, list, reg);
     micro__unlock(&st->lock);
+    micro__mdns_deliver(st);
     return err ? micro__ctx_local(ctx, err, "%s", micro_strerror(err)) : MICRO_OK;
 }
 
@@ -103,6 +104,7 @@ static micro_err mdns_del(micro_registry *reg, micro_ctx *ctx, const micro_entry
     if (st->started)
         micro__waker_set(&st->waker);
     micro__unlock(&st->lock);
+    micro__mdns_deliver(st);
     return MICRO_OK;
 }
 
@@ -215,8 +217,10 @@ static micro_err mdns_lookup(micro_registry *reg, micro_ctx *ctx, const char *na
         err = MICRO_ENOTFOUND; /* nobody can have registered it */
     if (!err) {
         micro__lock(&st->lock);
+        micro__mdns_catch_up(st);
         err = mdns_look(st, ctx, name, first, &nodes, &why);
         micro__unlock(&st->lock);
+        micro__mdns_deliver(st);
     }
     if (!err && nodes)
         err = mdns_entries(ctx, nodes, out);
@@ -281,6 +285,7 @@ static micro_err mdns_list(micro_registry *reg, micro_ctx *ctx, micro_entries *o
     if (!err)
         err = mdns_names(st, ctx, since, out);
     micro__unlock(&st->lock);
+    micro__mdns_deliver(st);
     if (!err)
         return MICRO_OK;
     return micro__ctx_local(ctx, err, "%s", err == MICRO_EIO ? why : micro_strerror(err));

@@ -336,6 +336,10 @@ typedef struct micro__mdns {
     size_t told; /* weight of what was posted since callbacks last ran to the end */
     micro__notifier *notifier;
     uint8_t *datagram;
+#if MICRO_OMIT_THREADS
+    struct micro__mdns_driver *driver;
+    uint64_t due; /* when there will be something to do */
+#endif
     micro__mdns_responder responder;
     micro__mdns_browser browser;
 } micro__mdns;
@@ -352,5 +356,28 @@ MICRO_PRIVATE micro_err micro__mdns_ready(micro__mdns *st, const char **why);
 MICRO_PRIVATE void micro__mdns_wait(micro__mdns *st, uint64_t deadline);
 /* Makes a wait return; takes the lock itself. */
 MICRO_PRIVATE void micro__mdns_wake(void *st);
+/* Reads what is there, does what is due; returns when to come back. Lock held. */
+MICRO_PRIVATE uint64_t micro__mdns_step(micro__mdns *st, const bool ready[MICRO__MDNS_FDS]);
+
+/* ---- mdns_alone.c: without a thread -----------------------------------------------------------*/
+
+#if MICRO_OMIT_THREADS
+/* The engine's steps drive it from now on; false: out of memory. */
+MICRO_PRIVATE bool micro__mdns_drive(micro__mdns *st);
+MICRO_PRIVATE void micro__mdns_undrive(micro__mdns *st);
+/* Hears what has come since the last step. */
+MICRO_PRIVATE void micro__mdns_catch_up(micro__mdns *st);
+/* Calls back those who watch. */
+MICRO_PRIVATE void micro__mdns_deliver(micro__mdns *st);
+#else /* the thread does both */
+static inline void micro__mdns_catch_up(micro__mdns *st)
+{
+    (void)st;
+}
+static inline void micro__mdns_deliver(micro__mdns *st)
+{
+    (void)st;
+}
+#endif
 
 #endif

@@ -11,7 +11,10 @@ enum {
     MDNS_IO_TOLD = 4 << 20 /* waiting for callbacks; what would bring more is not heard */
 };
 
-static _Thread_local bool mdns_io_delivering; /* this is the background thread, in a callback */
+#if !MICRO_OMIT_THREADS
+/* This is the background thread, in a callback. */
+static MICRO__THREAD_LOCAL bool mdns_io_delivering;
+#endif
 
 /* ---- sending ----------------------------------------------------------------------------------*/
 
@@ -137,9 +140,8 @@ static void mdns_io_read(micro__mdns *st, int socket, uint64_t now)
     }
 }
 
-/* Reads what is there, does what is due; returns when to come back. Lock held. Whoever calls it is
- * the only one to do so: the background thread, or what that calls back. */
-static uint64_t mdns_io_step(micro__mdns *st, const bool ready[MICRO__MDNS_FDS])
+/* Whoever calls it is the only one to do so: the background thread, or what that calls back. */
+MICRO_PRIVATE uint64_t micro__mdns_step(micro__mdns *st, const bool ready[MICRO__MDNS_FDS])
 {
     uint64_t now = micro__now_ms();
     if (ready[MICRO__MDNS_WAKER])
@@ -159,13 +161,15 @@ static uint64_t mdns_io_step(micro__mdns *st, const bool ready[MICRO__MDNS_FDS])
     return refresh && refresh < due ? refresh : due;
 }
 
+#if !MICRO_OMIT_THREADS
+
 static void *mdns_io_run(void *arg)
 {
     micro__mdns *st = arg;
     bool ready[MICRO__MDNS_FDS] = { false };
     for (;;) {
         micro__lock(&st->lock);
-        uint64_t due = mdns_io_step(st, ready);
+        uint64_t due = micro__mdns_step(st, ready);
         bool stop = st->stop;
         micro__unlock(&st->lock);
         if (stop)
@@ -180,6 +184,20 @@ static void *mdns_io_run(void *arg)
     }
 }
 
+static bool mdns_io_start(micro__mdns *st)
+{
+    return micro__thread_start(&st->thread, 0, mdns_io_run, st);
+}
+
+static void mdns_io_stop(micro__mdns *st)
+{
+    micro__lock(&st->lock);
+    st->stop = true;
+    micro__waker_set(&st->waker);
+    micro__unlock(&st->lock);
+    micro__thread_join(st->thread);
+}
+
 MICRO_PRIVATE void micro__mdns_wait(micro__mdns *st, uint64_t deadline)
 {
     bool ready[MICRO__MDNS_FDS];
@@ -190,8 +208,22 @@ MICRO_PRIVATE void micro__mdns_wait(micro__mdns *st, uint64_t deadline)
     micro__unlock(&st->lock);
     micro__fds_wait(st->fds, MICRO__MDNS_FDS, ready, deadline);
     micro__lock(&st->lock);
-    mdns_io_step(st, ready);
+    micro__mdns_step(st, ready);
 }
+
+#else
+
+static bool mdns_io_start(micro__mdns *st)
+{
+    return micro__mdns_drive(st);
+}
+
+static void mdns_io_stop(micro__mdns *st)
+{
+    micro__mdns_undrive(st);
+}
+
+#endif
 
 MICRO_PRIVATE void micro__mdns_wake(void *arg)
 {
@@ -256,7 +288,7 @@ static micro_err mdns_io_open(micro__mdns *st)
     if (v4 == MICRO_EBUSY || (v4 && v6))
         return v4;
     mdns_io_scan(st, micro__now_ms());
-    return micro__thread_start(&st->thread, 0, mdns_io_run, st) ? MICRO_OK : MICRO_ENOMEM;
+    return mdns_io_start(st) ? MICRO_OK : MICRO_ENOMEM;
 }
 
 MICRO_PRIVATE micro_err micro__mdns_start(micro__mdns *st)
@@ -287,13 +319,8 @@ MICRO_PRIVATE micro_err micro__mdns_ready(micro__mdns *st, const char **why)
 
 MICRO_PRIVATE void micro__mdns_free(micro__mdns *st)
 {
-    if (st->started) {
-        micro__lock(&st->lock);
-        st->stop = true;
-        micro__waker_set(&st->waker);
-        micro__unlock(&st->lock);
-        micro__thread_join(st->thread);
-    }
+    if (st->started)
+        mdns_io_stop(st);
     mdns_io_close(st);
     micro__mdns_responder_free(&st->responder);
     micro__mdns_browser_free(&st->browser);

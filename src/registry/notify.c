@@ -34,7 +34,7 @@ struct micro__notifier {
     uint64_t seq;
 };
 
-static _Thread_local char notify_self; /* its address names the thread */
+static MICRO__THREAD_LOCAL char notify_self; /* its address names the thread */
 
 MICRO_PRIVATE micro__notifier *micro__notifier_new(void)
 {

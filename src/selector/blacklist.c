@@ -18,7 +18,7 @@ typedef struct blacklist_record { /* of a node that has failed */
 typedef struct blacklist_selector {
     micro_selector base;
     micro_selector *inner;
-    _Atomic size_t failing, out; /* records, and those with enough failures */
+    MICRO__ATOMIC(size_t) failing, out; /* records, and those with enough failures */
     micro__mutex lock;           /* of the records; a leaf */
     blacklist_record *buckets[BLACKLIST_BUCKETS];
 } blacklist_selector;

@@ -52,7 +52,7 @@ static micro_err cache_hand(micro__cache *c, micro__cache_name *n, micro__nodese
 /* Through the table; front is where to leave what is found. */
 static MICRO__NOINLINE micro_err cache_select_hashed(micro__cache *c, micro_ctx *ctx,
                                                      const char *service,
-                                                     _Atomic(micro__cache_name *) *front,
+                                                     MICRO__ATOMIC(micro__cache_name *) *front,
                                                      const micro_nodes **out)
 {
     micro_str name = micro_s(service);
@@ -72,7 +72,8 @@ static micro_err cache_select(micro_selector *sel, micro_ctx *ctx, const char *s
 {
     micro__cache *c = (micro__cache *)sel;
     uintptr_t place = (uintptr_t)service;
-    _Atomic(micro__cache_name *) *front = &c->front[(place ^ place >> 6) % MICRO__CACHE_FRONT];
+    MICRO__ATOMIC(micro__cache_name *) *front =
+        &c->front[(place ^ place >> 6) % MICRO__CACHE_FRONT];
     micro__cache_name *n = atomic_load_explicit(front, memory_order_acquire);
     if (!n || strcmp(n->text, service) != 0)
         return cache_select_hashed(c, ctx, service, front, out);

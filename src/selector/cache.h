@@ -30,12 +30,12 @@ typedef struct micro__cache_aside {
 
 typedef struct micro__cache_name {
     /* aligned by hand, since compilers for 32 bits differ about it */
-    _Alignas(8) _Atomic uint64_t word;     /* slot 0: nothing to hand out */
-    _Alignas(8) _Atomic uint64_t check_at; /* when something is due: see micro__cache_due */
-    _Alignas(8) _Atomic uint64_t mask;     /* no bit of it in the count: look at the clock */
+    _Alignas(8) MICRO__ATOMIC(uint64_t) word;     /* slot 0: nothing to hand out */
+    _Alignas(8) MICRO__ATOMIC(uint64_t) check_at; /* when something is due: see micro__cache_due */
+    _Alignas(8) MICRO__ATOMIC(uint64_t) mask;     /* no bit of it in the count: look at the clock */
     uint64_t hash;
     size_t len;
-    _Atomic(micro__nodeset_slot *) blocks[MICRO__CACHE_BLOCKS];
+    MICRO__ATOMIC(micro__nodeset_slot *) blocks[MICRO__CACHE_BLOCKS];
     micro__nodeset_slot slots[MICRO__CACHE_BLOCK];
     /* the rest under the selector's lock */
     micro__nodeset *all; /* every node that the registry knows; NULL: none */
@@ -51,7 +51,7 @@ typedef struct micro__cache_name {
 typedef struct micro__cache_table { /* open addressing, at most half full, names never leave */
     size_t mask;
     struct micro__cache_table *older; /* readers may be in it: freed with the selector */
-    _Atomic(micro__cache_name *) at[];
+    MICRO__ATOMIC(micro__cache_name *) at[];
 } micro__cache_table;
 
 /* One question to the registry, and what is remembered of a name it did not know. */
@@ -78,11 +78,11 @@ typedef struct micro__cache {
     micro_selector base;
     micro_registry *reg;
     int ttl_ms;
-    _Atomic(micro__cache_table *) table;
+    MICRO__ATOMIC(micro__cache_table *) table;
     /* What was found last, by where the caller keeps its string: mostly the same constant, which
      * then need be compared only, neither measured nor hashed. */
-    _Atomic(micro__cache_name *) front[MICRO__CACHE_FRONT];
-    _Atomic size_t asides; /* of all names */
+    MICRO__ATOMIC(micro__cache_name *) front[MICRO__CACHE_FRONT];
+    MICRO__ATOMIC(size_t) asides; /* of all names */
     micro__mutex lock; /* of all that follows and of the names; never held around the registry */
     micro__cond done;  /* a question has been answered */
     size_t names;

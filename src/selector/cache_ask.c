@@ -307,11 +307,13 @@ MICRO_PRIVATE micro_err micro__cache_ask(micro__cache *c, micro_ctx *ctx, const 
 
 /* ---- asking again -----------------------------------------------------------------------------*/
 
+/* Where there is nobody else to wait for all of the answer, its first part has to do: what comes
+ * later is told by the watch. */
 static void cache_ask_again(micro__cache *c, micro__cache_name *n)
 {
     micro__cache_query *q = cache_query_get(c, n->hash, micro__str(n->text, n->len));
     if (q && !q->running)
-        micro_ignore(cache_lead(c, NULL, q, true));
+        micro_ignore(cache_lead(c, NULL, q, !MICRO_OMIT_THREADS));
 }
 
 static void *cache_refresher(void *arg)

@@ -29,7 +29,7 @@ MICRO_PRIVATE micro__cache_name *micro__cache_find(micro__cache *c, micro_str na
 
 static size_t cache_table_bytes(size_t size)
 {
-    return sizeof(micro__cache_table) + size * sizeof(_Atomic(micro__cache_name *));
+    return sizeof(micro__cache_table) + size * sizeof(MICRO__ATOMIC(micro__cache_name *));
 }
 
 /* A table with place for another name; the old one stays for those who are reading in it. */

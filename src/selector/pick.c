@@ -114,7 +114,7 @@ MICRO_PRIVATE micro_err micro__select_pick(const micro_nodes *nodes, const micro
     return pick_from(nodes, index, &pick, strategy, last, out);
 }
 
-static _Atomic uint64_t pick_turn; /* of sets that are not ours */
+static MICRO__ATOMIC(uint64_t) pick_turn; /* of sets that are not ours */
 
 MICRO_PRIVATE uint64_t micro__select_turn(const micro_nodes *nodes, const micro_strategy *strategy)
 {

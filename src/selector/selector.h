@@ -10,7 +10,7 @@
 #define MICRO__NODESET_SUBSETS 16
 
 typedef struct micro__nodeset micro__nodeset;
-typedef _Atomic(micro__nodeset *) micro__nodeset_slot;
+typedef MICRO__ATOMIC(micro__nodeset *) micro__nodeset_slot;
 
 /* What a call asks of nodes beside the service name. */
 typedef struct micro__filter {
@@ -22,8 +22,8 @@ typedef struct micro__filter {
 } micro__filter;
 
 struct micro__nodeset {
-    _Alignas(8) _Atomic int64_t refs;
-    _Alignas(8) _Atomic uint64_t turn;
+    _Alignas(8) MICRO__ATOMIC(int64_t) refs;
+    _Alignas(8) MICRO__ATOMIC(uint64_t) turn;
     micro_nodes nodes;
     micro_entries entries;     /* what it was made of, a copy; none in a subset */
     micro__nodeset *parent;    /* of a subset: held, owns the nodes; NULL: it owns the subset too */

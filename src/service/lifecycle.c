@@ -368,10 +368,48 @@ static void lifecycle_drive(micro_service *svc, int signals)
     if (err != MICRO_OK)
         lifecycle_fail(svc, err, NULL);
     while (err == MICRO_OK && !atomic_load(&svc->stop_asked))
-        micro_ignore(micro__engine_step(svc->engine, MICRO_OFF));
+        if (micro__engine_step(svc->engine, MICRO_OFF) == MICRO_EBUSY)
+            micro__sleep_us(1000); /* another thread is at it */
     micro__engine_unwatch(svc->engine, &signal);
     micro__engine_unwatch(svc->engine, &stop);
 }
+
+#if MICRO_OMIT_THREADS
+
+static void lifecycle_ready(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+MICRO_PRIVATE micro_err micro__service_wait(micro_service *svc, int fd, uint64_t until)
+{
+    bool ready = false;
+    micro__source s = { .fd = fd, .ready = lifecycle_ready, .arg = &ready };
+    micro_err err = micro__service_engine(svc);
+
+    if (err == MICRO_OK)
+        err = micro__engine_watch(svc->engine, &s);
+    while (err == MICRO_OK && !ready) {
+        uint64_t now = micro__now_ms();
+        if (until && now >= until)
+            err = MICRO_ETIMEDOUT;
+        else
+            micro__engine_step(svc->engine, until ? (int)(until - now) : MICRO_OFF);
+    }
+    if (err == MICRO_OK || err == MICRO_ETIMEDOUT)
+        micro__engine_unwatch(svc->engine, &s);
+    return err;
+}
+
+#else
+
+MICRO_PRIVATE micro_err micro__service_wait(micro_service *svc, int fd, uint64_t until)
+{
+    (void)svc;
+    return micro__fd_wait(fd, MICRO__READ, until);
+}
+
+#endif
 
 /* From here on run can be woken. EBUSY: the service runs already, or has run. */
 static micro_err lifecycle_run_begin(micro_service *svc)
@@ -437,8 +475,13 @@ MICRO_API micro_err micro_service_run(micro_service *svc)
 
 /* ---- loops of the caller's own, tasks ------------------------------------------------------ */
 
-static bool lifecycle_polled(const micro_service *svc)
+/* A client that was never started is driven too, for its calls and for mdns. */
+static bool lifecycle_polled(micro_service *svc)
 {
+    bool own_loop = svc && (MICRO_OMIT_THREADS || svc->s.loops < 0);
+
+    if (own_loop && svc->state == MICRO__SERVICE_NEW && !svc->engine)
+        micro_ignore(micro__service_engine(svc));
     return svc && svc->engine && svc->state != MICRO__SERVICE_STOPPED &&
            !micro__engine_threaded(svc->engine);
 }

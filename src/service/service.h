@@ -192,5 +192,8 @@ MICRO_PRIVATE micro_err micro__advertise(const char *advertise, const char *boun
                                          char *why);
 /* Listens where the settings say. */
 MICRO_PRIVATE micro_err micro__service_listen(micro_service *svc);
+/* Waits until fd can be read or until deadline (0: none) while everything else of the library goes
+ * on: MICRO_OK, ETIMEDOUT, else it cannot wait. */
+MICRO_PRIVATE micro_err micro__service_wait(micro_service *svc, int fd, uint64_t until);
 
 #endif

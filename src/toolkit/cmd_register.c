@@ -63,7 +63,7 @@ static void cmd_register_stay(micro__cli *cli, const micro_entry *e, int signals
         interval = ttl / 2;
     for (;;) {
         uint64_t until = interval > 0 ? micro__now_ms() + (uint64_t)interval : 0;
-        if (micro__fd_wait(signals, MICRO__READ, until) != MICRO_ETIMEDOUT)
+        if (micro__service_wait(cli->svc, signals, until) != MICRO_ETIMEDOUT)
             return;
         if (cmd_register_put(cli, e) != MICRO_OK)
             micro__cli_fail(0, "%s", micro_ctx_error(cli->ctx)->detail.ptr); /* tried again */
