@@ -50,8 +50,8 @@ def check_harness(folder):
     with open(source, "w", encoding="utf-8") as f:
         f.write(TESTS)
     built = run([os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-g",
-                 "-fsanitize=address", "-I", ROOT, "-o", program, source,
-                 os.path.join(ROOT, "tests", "harness.c")])
+                 "-fsanitize=address", "-I", ROOT, "-I", os.path.join(ROOT, "src"), "-o", program,
+                 source, os.path.join(ROOT, "tests", "harness.c")])
     yield "the harness compiles " + built.stderr, built.returncode == 0
     ran = run([program, "--timeout", "1"])
     yield "the count", ran.stdout.endswith("\n2 passed, 6 failed\n")

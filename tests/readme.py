@@ -193,6 +193,9 @@ def check_links(page):
     return "broken: " + " ".join(wrong) if wrong else None
 
 
+TEST_NAMED = r"^(?:TEST\(|TEST_OF_THREADS\(\w+, |def |(?=[\w-]+:))%s\b"
+
+
 def check_evidence():
     """Every row of docs/features.md names tests, and they exist: a name is one of the file before
     it."""
@@ -204,7 +207,7 @@ def check_evidence():
             if word.startswith("tests/"):
                 path = word if os.path.exists(os.path.join(ROOT, word)) else None
                 wrong += [] if path else [word]
-            elif path and not re.search(r"^(?:TEST\(|def )%s\b" % word, read(path), re.MULTILINE):
+            elif path and not re.search(TEST_NAMED % word, read(path), re.MULTILINE):
                 wrong.append("%s: %s" % (path, word))
         wrong += [] if "`tests/" in evidence else ["a test for: " + what]
     return "missing: " + ", ".join(wrong) if wrong else None
