@@ -6,11 +6,11 @@
  *
  * This header is the manual; what is not in it is not API. Sections 4 to 7 make a service.
  *
- *    1 Configuration    2 Version, errors    3 Strings, lists    4 Messages     5 Context
- *    6 Service          7 Calls              8 Async calls       9 Choosing nodes
- *   10 Registry        11 Transport         12 Codecs, JSON     13 Flags, plug-ins
- *   14 Running         15 Log               16 Memory           17 Toolkit
- *   18 Machinery (not for reading)
+ *    1 Configuration    2 Version, errors    3 Strings, lists    4 Messages      5 Context
+ *    6 Service          7 Calls              8 Async calls      11 Middleware
+ *   12 Choosing nodes  13 Registry          15 Transport        16 Codecs, JSON
+ *   17 Flags, plug-ins 18 Running           19 Log              20 Memory
+ *   21 Toolkit         22 Machinery (not for reading)
  *
  * Rules that hold everywhere
  *  - You lend inputs for the duration of the call. What the library hands you lives in a micro_ctx
@@ -50,7 +50,7 @@
  * depends on them.
  *
  * Switches, 0 or 1, default 0:
- *   MICRO_OMIT_THREADS       no threads, no locks, no -lpthread: micro_poll drives all (section 14)
+ *   MICRO_OMIT_THREADS       no threads, no locks, no -lpthread: micro_poll drives all (section 18)
  *   MICRO_ENABLE_ZLIB        zlib instead of the built-in inflate and deflate (add -lz)
  *   MICRO_ENABLE_TEST_HOOKS  replaceable system calls, for the library's own tests
  *   MICRO_USE_POLL           poll() and plain POSIX calls where the system has better ones: epoll
@@ -260,7 +260,7 @@ typedef struct micro_enum {
     const micro_enum E##_enum = { wire_name, E##_values_, MICRO_COUNTOF(E##_values_) }
 
 /* Ready-made: micro_empty; micro_bytes, the body as it is, in whatever content type; micro_value,
- * any JSON (section 12); micro_pair. */
+ * any JSON (section 16); micro_pair. */
 typedef struct micro_empty { char unused_; } micro_empty;
 typedef struct micro_value micro_value;
 MICRO_API const micro_type micro_type_empty, micro_type_bytes, micro_type_value, micro_type_pair;
@@ -319,16 +319,20 @@ MICRO_API micro_str micro_vformat(micro_ctx *ctx, const char *fmt, va_list a) MI
 typedef struct micro_method micro_method;
 typedef struct micro_node micro_node;
 typedef struct micro_info {
-    bool serving;              /* a handler's; else of the last call made on ctx */
-    int attempt;               /* from 1; 0 when serving */
+    int stage;                 /* MICRO_WRAP_..., section 11; 0: nothing yet */
+    int attempt;               /* from 1; 0 outside of one */
+    bool async;                /* micro_next_run only starts it */
     const char *service;       /* serving: our name; calling: theirs */
-    const char *endpoint;      /* "Say.Hello" */
+    const char *endpoint;      /* "Say.Hello"; NULL for an event */
+    const char *topic;         /* NULL for a call */
     const char *content_type;
-    const char *peer;          /* "10.1.2.3:4567"; "" before a connection */
+    const char *peer;          /* "10.1.2.3:4567"; "" before a node is chosen */
     const micro_method *method;
+    const micro_node *node;    /* NULL outside an attempt, or by address */
 } micro_info;
 
-/* info is never NULL; state is what was registered with the handler. [lib | - | ctx] */
+/* info: in a handler the request's, else that of the last attempt made on ctx; never NULL. state is
+ * what was registered with the handler. [lib | - | ctx] */
 MICRO_API const micro_info *micro_ctx_info(micro_ctx *ctx);
 MICRO_API micro_service *micro_ctx_service(micro_ctx *ctx);
 MICRO_API void *micro_ctx_state(micro_ctx *ctx);
@@ -371,7 +375,7 @@ typedef struct micro_service_opts {
     const char *const *metadata;   /* of the node: "zone=eu", ..., NULL */
     int argc;                      /* as main got them; absent: environment only */
     char **argv;
-    const micro_flag *flags;       /* yours, section 13 */
+    const micro_flag *flags;       /* yours, section 17 */
     size_t nflags;
     const micro_plugin *plugins;   /* more names for --registry and the like */
     size_t nplugins;
@@ -456,7 +460,7 @@ MICRO_API void micro_service_on(micro_service *svc, enum micro_moment when,
 
 #define MICRO_METHOD(id, wire_name, Req, Rsp) MICRO_METHOD_EX(id, wire_name, Req, Rsp, NULL, 0)
 #define MICRO_METHOD_EX(id, wire_name, Req, Rsp, service, flags) \
-    MICRO_METHOD_(id, wire_name, Req, Rsp, service, flags) /* section 18 */
+    MICRO_METHOD_(id, wire_name, Req, Rsp, service, flags) /* section 22 */
 
 enum micro_method_flags {
     MICRO_IDEMPOTENT = 1,          /* may be executed twice: safe to try again */
@@ -482,7 +486,7 @@ struct micro_call_opts {
     const char *version;           /* nodes of this version only */
     const char *label;             /* nodes with this metadata only, "key=value" */
     bool listed;                   /* nodes that registered the endpoint only */
-    const struct micro_strategy *strategy; /* section 9; random */
+    const struct micro_strategy *strategy; /* section 12; random */
     const char *key;               /* for a strategy that wants one: same key, same node */
     bool (*filter)(void *arg, const micro_node *node); /* asked for every node on every call */
     int (*backoff)(void *arg, int attempt); /* ms before attempt 2...; 10, 100, 1000, jittered */
@@ -536,7 +540,50 @@ MICRO_API void micro_call_start(micro_ctx *ctx, const char *service, const micro
  * [- | EBUSY; ETIMEDOUT, ECANCELED: some go on | ctx, not in a completion of it] */
 MICRO_API MICRO_CHECKED micro_err micro_ctx_wait(micro_ctx *ctx);
 
-/* ---- 9. Choosing nodes ------------------------------------------------------------------------
+/* ---- 11. Middleware ----------------------------------------------------------------------------
+ * One type for four places. It may look, change metadata, refuse with micro_fail, run the rest more
+ * than once, or answer by itself: that is also how a client is replaced in a test. First registered
+ * is outermost. Streams have neither req nor rsp, events no rsp, attempts of a started call no req.
+ *
+ *     static micro_err log_calls(micro_ctx *ctx, const micro_info *info, const void *req,
+ *                                void *rsp, micro_next *next, void *arg)
+ *     {
+ *         micro_err err = micro_next_run(next, ctx);
+ *         MICRO_LOG(MICRO_LOG_INFO, "%s %s: %d", info->service, info->endpoint, err);
+ *         return err;
+ *     }
+ *     micro_service_wrap(svc, MICRO_WRAP_CLIENT | MICRO_WRAP_HANDLER, log_calls, NULL); */
+
+enum micro_wrap {
+    MICRO_WRAP_CLIENT = 1,         /* a whole call, the opening of a stream, a publish */
+    MICRO_WRAP_CALL = 2,           /* one attempt at one node, info->node and peer */
+    MICRO_WRAP_HANDLER = 4,        /* every request that is served, Debug.* too */
+    MICRO_WRAP_SUBSCRIBER = 8
+};
+typedef struct micro_next micro_next;
+typedef micro_err micro_middleware(micro_ctx *ctx, const micro_info *info, const void *req,
+                                   void *rsp, micro_next *next, void *arg);
+
+/* The rest of the chain, on the ctx that the middleware was given; each run of a whole call has the
+ * time-out of a call. Where info->async, OK says that it will be started when the chain returns,
+ * which happens once; an error returned after that is the result, and nothing is started.
+ * [- | its own; EINVAL: another ctx, or started already | ctx] */
+MICRO_API MICRO_CHECKED micro_err micro_next_run(micro_next *next, micro_ctx *ctx);
+
+/* Has fn see, and change, the result of the next run before whoever called does: the only way to
+ * see the end of an asynchronous call or a stream; good for the others too. One a middleware, the
+ * last; innermost first, where completions run. rsp as it is then. Before next_run.
+ * [- | - | ctx] */
+typedef micro_err micro_after_fn(micro_ctx *ctx, const micro_info *info, micro_err result,
+                                 void *rsp, void *arg);
+MICRO_API void micro_next_after(micro_next *next, micro_after_fn *fn, void *arg);
+
+/* places: MICRO_WRAP_... or-ed. fn is called by many threads at once.
+ * [- | sticky ENOMEM EINVAL | setup] */
+MICRO_API void micro_service_wrap(micro_service *svc, unsigned places, micro_middleware *fn,
+                                  void *arg);
+
+/* ---- 12. Choosing nodes ------------------------------------------------------------------------
  * The selector keeps an immutable, counted set of nodes per service; the strategy names one by its
  * index. Nothing is copied and nothing locked in between: nanoseconds, however many nodes. */
 
@@ -596,7 +643,7 @@ MICRO_API micro_selector *micro_selector_blacklist_new(micro_registry *reg);
 MICRO_API micro_selector *micro_selector_static_new(const char *const *addresses, size_t n);
 MICRO_API void micro_selector_free(micro_selector *sel);
 
-/* ---- 10. Registry ------------------------------------------------------------------------------
+/* ---- 13. Registry ------------------------------------------------------------------------------
  * A registry of yours is a struct whose first member is micro_registry. Ops are called from any
  * thread at once; one that is NULL is MICRO_ENOSYS; without watch the cache asks again by TTL. */
 
@@ -666,7 +713,7 @@ MICRO_API micro_registry *micro_registry_memory_new(void);
 MICRO_API void micro_registry_free(micro_registry *reg);
 MICRO_API micro_registry *micro_service_registry(micro_service *svc); /* in use. [lib | - | any] */
 
-/* ---- 11. Transport -----------------------------------------------------------------------------
+/* ---- 15. Transport -----------------------------------------------------------------------------
  * Whole messages between two ends. The ops block, until the ctx's deadline at most. send: an error
  * says that the peer cannot have the whole message. deliver may be called from any thread; the
  * answer is a send on `from` before deliver returns; msg lives as long and may be overwritten. */
@@ -697,7 +744,7 @@ MICRO_API micro_transport *micro_transport_http_new(void);
 MICRO_API micro_transport *micro_transport_memory_new(void);
 MICRO_API void micro_transport_free(micro_transport *transport);
 
-/* ---- 12. Codecs, JSON --------------------------------------------------------------------------
+/* ---- 16. Codecs, JSON --------------------------------------------------------------------------
  * A codec is constant and knows bodies only; envelopes are the library's. in lives in the ctx and
  * may be overwritten. Built in: JSON, protobuf, bytes. */
 
@@ -744,7 +791,7 @@ struct micro_value {
 MICRO_API const micro_value *micro_value_get(const micro_value *object, const char *name);
 MICRO_API micro_value *micro_value_add(micro_ctx *ctx, micro_value *to, const char *name);
 
-/* ---- 13. Flags, plug-ins -----------------------------------------------------------------------
+/* ---- 17. Flags, plug-ins -----------------------------------------------------------------------
  * In both, the one pointer that is set says what it is. */
 
 struct micro_flag {                /* the variable pointed at holds the default */
@@ -762,7 +809,7 @@ struct micro_plugin {              /* what --registry=name makes; address may be
     micro_selector *(*selector)(micro_registry *registry);
 };
 
-/* ---- 14. Running -------------------------------------------------------------------------------
+/* ---- 18. Running -------------------------------------------------------------------------------
  * By itself: micro_service_run, or start and stop. In a loop of yours: .loops = MICRO_OFF, start,
  * then micro_poll when micro_poll_fd is readable or micro_poll_timeout has passed; run is then a
  * loop around micro_poll. While a handler or a blocking call waits there, nothing else is done;
@@ -792,7 +839,7 @@ MICRO_API int micro_poll_timeout(micro_service *svc);
 MICRO_API MICRO_CHECKED micro_err micro_post(micro_service *svc, int delay_ms,
                                              void (*fn)(void *arg), void *arg);
 
-/* ---- 15. Log ---------------------------------------------------------------------------------*/
+/* ---- 19. Log ---------------------------------------------------------------------------------*/
 
 enum micro_log_level {
     MICRO_LOG_NONE, MICRO_LOG_ERROR, MICRO_LOG_WARN, MICRO_LOG_INFO, MICRO_LOG_DEBUG
@@ -809,7 +856,7 @@ MICRO_API void micro_log(int level, const char *file, int line, const char *fmt,
 #define MICRO_LOG(level, ...) \
     ((level) <= MICRO_LOG_MAX ? micro_log((level), __FILE__, __LINE__, __VA_ARGS__) : (void)0)
 
-/* ---- 16. Memory ------------------------------------------------------------------------------*/
+/* ---- 20. Memory ------------------------------------------------------------------------------*/
 
 /* One function for everything: old NULL allocates, new_size 0 frees; old_size was asked for.
  * Process-wide, before anything else. [- | - | setup] */
@@ -821,12 +868,12 @@ MICRO_API void micro_allocator_set(micro_realloc_fn *fn, void *arg);
 MICRO_API void micro_pool_use(void *memory, size_t size);
 MICRO_API size_t micro_pool_peak(void);
 
-/* ---- 17. Toolkit -----------------------------------------------------------------------------*/
+/* ---- 21. Toolkit -----------------------------------------------------------------------------*/
 
 /* The `micro` command: micro_cli.c is a main around it. [exit code | - | one thread] */
 MICRO_API int micro_cli_main(int argc, char **argv);
 
-/* ---- 18. Machinery -----------------------------------------------------------------------------
+/* ---- 22. Machinery -----------------------------------------------------------------------------
  * What the macros above are made of. Names that end in _ are not for you. */
 
 MICRO_API bool micro_list_grow_(micro_ctx *ctx, void *list, size_t element_size);

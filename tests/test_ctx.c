@@ -360,7 +360,7 @@ TEST(ctx_info_ends_with_reset_unless_serving)
     micro_ctx_reset(ctx);
     CHECK_EQ_TEXT(info->peer, "");
     CHECK_EQ_INT(info->attempt, 0);
-    ctx->info.serving = true;
+    ctx->info.stage = MICRO_WRAP_HANDLER;
     ctx->info.peer = "10.0.0.2";
     micro_ctx_reset(ctx);
     CHECK_EQ_TEXT(info->peer, "10.0.0.2");
@@ -402,7 +402,7 @@ TEST(ctx_fail)
         CHECK_EQ_STR(micro_ctx_error(ctx)->detail, "bad name x");
         CHECK_EQ_STR(micro_ctx_error(ctx)->status, rows[i].status);
     }
-    ctx->info.serving = true;
+    ctx->info.stage = MICRO_WRAP_HANDLER;
     ctx->info.service = "go.micro.srv.greeter";
     CHECK_EQ_INT(micro_fail(ctx, 404, "%s", ""), 404);
     CHECK_EQ_STR(micro_ctx_error(ctx)->id, "go.micro.srv.greeter");

@@ -81,12 +81,18 @@ static void ctx_move_kept(micro_ctx *ctx)
     ctx->dirty = false;
 }
 
+MICRO_PRIVATE void micro__ctx_keep(micro_ctx *ctx)
+{
+    memset(&ctx->kept, 0, sizeof ctx->kept);
+    ctx->mark = micro__arena_mark(&ctx->arena);
+}
+
 MICRO_API void micro_ctx_reset(micro_ctx *ctx)
 {
     if (!ctx)
         return;
     micro__ctx_clear_error(ctx);
-    if (!ctx->info.serving)
+    if (!micro__stage_serves(ctx->info.stage))
         ctx_clear_info(ctx); /* its strings are in the memory that goes */
     if (ctx->dirty)
         ctx_move_kept(ctx);
@@ -258,7 +264,7 @@ MICRO_API void micro_ctx_set_value(micro_ctx *ctx, const void *key, void *value)
 
 MICRO_API const micro_info *micro_ctx_info(micro_ctx *ctx)
 {
-    static const micro_info none = { false, 0, "", "", "", "", NULL };
+    static const micro_info none = { 0, 0, false, "", "", NULL, "", "", NULL, NULL };
 
     return ctx ? &ctx->info : &none;
 }
@@ -340,7 +346,7 @@ MICRO_API micro_err micro_fail(micro_ctx *ctx, int code, const char *fmt, ...)
 
     if (!ctx)
         return MICRO_ENOMEM;
-    const char *id = ctx->info.serving ? ctx->info.service : "";
+    const char *id = micro__stage_serves(ctx->info.stage) ? ctx->info.service : "";
     va_start(args, fmt);
     micro_err err = ctx_vfail(ctx, id, ctx_fail_code(code), fmt, args);
     va_end(args);
@@ -390,6 +396,15 @@ MICRO_PRIVATE micro_err micro__ctx_local_id(micro_ctx *ctx, const char *id, micr
     ctx_vlocal(ctx, id, err, fmt, args);
     va_end(args);
     return err;
+}
+
+MICRO_PRIVATE micro_err micro__ctx_sticky(micro_ctx *ctx)
+{
+    micro_err err = ctx->sticky;
+
+    ctx->sticky = MICRO_OK;
+    return err == MICRO_OK ? err
+                           : micro__ctx_local(ctx, err, "metadata or a value could not be set");
 }
 
 MICRO_API const micro_error *micro_ctx_error(micro_ctx *ctx)

@@ -39,16 +39,25 @@ struct micro_ctx {
     void (*wait_fn)(void *arg); /* wakes whoever blocks on this ctx; called with wait_lock held */
     void *wait_arg;
     MICRO__ATOMIC(struct micro__family *) family; /* of what was started on it; NULL: nothing */
-    struct micro__family *parent;           /* of a child */
-    void (*complete)(void *arg);            /* of a child that has ended */
+    struct micro__family *parent;                 /* of a child */
+    void (*complete)(void *arg);                  /* of a child that has ended */
     void *complete_arg;
     struct micro_ctx *next; /* free list, or siblings */
 };
 
+/* A request or an event is being served, as against made. */
+static inline bool micro__stage_serves(int stage)
+{
+    return (stage & (MICRO_WRAP_HANDLER | MICRO_WRAP_SUBSCRIBER)) != 0;
+}
 /* A ctx that has been zeroed and given an arena: makes every string "" and sets the mark. */
 MICRO_PRIVATE void micro__ctx_init(micro_ctx *ctx, micro_service *svc);
 /* Frees all memory that the ctx holds (not the ctx itself, nor a lent chunk). */
 MICRO_PRIVATE void micro__ctx_release(micro_ctx *ctx);
+/* What is in the arena now outlives a reset. */
+MICRO_PRIVATE void micro__ctx_keep(micro_ctx *ctx);
+/* The set that failed, if one did, for the call that comes after it. */
+MICRO_PRIVATE micro_err micro__ctx_sticky(micro_ctx *ctx);
 /* Forgets the error. */
 MICRO_PRIVATE void micro__ctx_clear_error(micro_ctx *ctx);
 /* An error raised by a service, as received; status with ptr NULL follows from the code. Strings

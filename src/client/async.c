@@ -4,8 +4,15 @@
 #include "../net/engine.h"
 #include "call.h"
 
+/* Only where there is middleware. */
+typedef struct async_wrapped {
+    micro__chain call, attempt;
+    micro_info call_info, attempt_info;
+} async_wrapped;
+
 typedef struct micro__async {
     micro__call k; /* on the child; its request is `message` */
+    async_wrapped *w;
     micro__exchange x;
     micro__task run; /* start, next attempt, or return to the loop */
     micro__task cancel;
@@ -15,6 +22,8 @@ typedef struct micro__async {
     micro_fn *fn;
     void *arg;
     micro_err err; /* result so far */
+    bool ready;    /* to be started: the call; false: err is its result already */
+    bool send;     /* to be sent: the attempt; the same */
     bool active;   /* the exchange runs */
     bool finished; /* only the cancel task is waited for */
     bool cancel_ran;
@@ -41,6 +50,8 @@ static void async_user(void *arg)
 {
     micro__async *a = arg;
 
+    if (a->w)
+        a->err = micro__chain_result(&a->w->call, a->err);
     a->done(a->k.ctx, a->err, a->fn, a->err == MICRO_OK ? a->k.rsp : NULL, a->arg);
 }
 
@@ -67,7 +78,7 @@ static void async_finish(micro__async *a, micro_err err)
         async_complete(a);
 }
 
-/* How an attempt ended: another, or the end. */
+/* How an attempt ended, whatever middleware made of it: another, or the end. */
 static void async_result(micro__async *a, micro_err err)
 {
     micro__call *k = &a->k;
@@ -75,7 +86,7 @@ static void async_result(micro__async *a, micro_err err)
     if (a->out)
         micro__pool_buf_give(k->c->pool, a->out);
     a->out = NULL;
-    micro__call_unchoose(k, err);
+    micro__call_unchoose(k);
     if (err != MICRO_OK && micro__call_again(k, err)) {
         int ms = micro__call_backoff(k);
         if (ms >= 0) {
@@ -88,6 +99,23 @@ static void async_result(micro__async *a, micro_err err)
         }
     }
     async_finish(a, err);
+}
+
+/* Middleware sees the result first, as user code; the seat may be gone after it. */
+static void async_ended(micro__loop *l, void *arg)
+{
+    micro__async *a = arg;
+
+    (void)l;
+    if (a->w && a->w->attempt.nafters) {
+        micro__user_begin(NULL);
+        a->err = micro__chain_result(&a->w->attempt, a->err);
+        if (!micro__user_end(NULL)) {
+            async_push(a, async_ended, 0);
+            return;
+        }
+    }
+    async_result(a, a->err);
 }
 
 /* ---- cancel -------------------------------------------------------------------------------- */
@@ -158,12 +186,12 @@ static void async_done(micro__loop *l, micro__exchange *x, micro_err err)
 {
     micro__async *a = (micro__async *)(void *)((char *)x - offsetof(micro__async, x));
 
-    (void)l;
     a->active = false;
     a->k.untouched = x->untouched;
     if (err != MICRO_OK && !x->replied)
         err = async_failure(a, err);
-    async_result(a, err);
+    a->k.outcome = a->err = err;
+    async_ended(l, a);
 }
 
 static micro_err async_request(micro__async *a, uint64_t id)
@@ -192,10 +220,10 @@ static void async_send(micro__loop *l, void *arg)
     micro__call *k = &a->k;
     micro__exchange *x = &a->x;
 
-    if (a->err == MICRO_OK)
+    if (a->err == MICRO_OK && a->send)
         a->err = async_request(a, ++l->lines.serial);
-    if (a->err != MICRO_OK) {
-        async_result(a, a->err);
+    if (a->err != MICRO_OK || !a->send) {
+        async_ended(l, a);
         return;
     }
     x->ctx = k->ctx;
@@ -214,6 +242,29 @@ static void async_send(micro__loop *l, void *arg)
     micro__exchange_start(l, x);
 }
 
+/* It will be sent when the chain has returned. */
+static micro_err async_attempt_end(micro__chain *chain)
+{
+    micro__async *a = chain->arg;
+    micro_err err = micro__ctx_sticky(chain->ctx);
+
+    chain->deferred = a->send = err == MICRO_OK;
+    return err;
+}
+
+static micro_err async_attempt(micro__async *a)
+{
+    micro__chain *chain = &a->w->attempt;
+
+    chain->deferred = a->send = false;
+    micro__type_zero(a->k.method->rsp, a->k.rsp);
+    micro__call_describe(&a->k, MICRO_WRAP_CALL, true, &a->w->attempt_info);
+    micro_err err = micro__chain_run(chain);
+    if (err != MICRO_OK)
+        a->send = false; /* what ran the rest may have thought better of it */
+    return err;
+}
+
 /* Choosing a node may wait for a name that is not known yet, and resolving one for the system's
  * resolver: as a user's code might. */
 static micro_err async_choose(micro__async *a)
@@ -226,7 +277,15 @@ static micro_err async_choose(micro__async *a)
     if (err != MICRO_OK)
         return err;
     micro__call_info(k);
-    return micro__call_resolve(k, &a->x.to);
+    k->untouched = true;
+    a->send = true;
+    if (micro__wrapped(k->c->wraps, MICRO_WRAP_CALL))
+        err = async_attempt(a);
+    if (a->send) {
+        k->tried = true;
+        k->outcome = err = micro__call_resolve(k, &a->x.to);
+    }
+    return err;
 }
 
 static void async_blocking_end(micro__loop *l, void *arg)
@@ -257,7 +316,7 @@ static void async_begin(micro__loop *l, void *arg)
 {
     micro__async *a = arg;
 
-    if (a->err != MICRO_OK && a->k.attempt == 1) { /* it failed before it began */
+    if (!a->ready) {
         async_finish(a, a->err);
         return;
     }
@@ -297,24 +356,85 @@ static micro_err async_encode(micro__async *a, const void *req)
 {
     micro__call *k = &a->k;
 
-    k->message = micro__pool_buf(k->c->pool);
+    if (!k->message)
+        k->message = micro__pool_buf(k->c->pool);
     if (!k->message)
         return micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
+    k->message->len = 0; /* of a run of middleware that failed */
     return micro__codec_encode(k->codec, k->ctx, k->method->req, req, k->message);
 }
 
-static micro_err async_prepare(micro__async *a, const char *service, const void *req,
-                               const micro_call_opts *opts)
+static micro_err async_prepare(micro__async *a, const void *req)
 {
     micro__call *k = &a->k;
-    micro_err err = micro__call_options(k, opts);
+    micro_err err = async_encode(a, req);
+
+    k->deadline = micro__ctx_until(k->ctx, k->o.timeout_ms);
+    k->ctx->deadline = k->deadline;
+    a->ready = err == MICRO_OK;
+    return err;
+}
+
+static micro_err async_call_end(micro__chain *chain)
+{
+    micro__async *a = chain->arg;
+
+    micro__ctx_clear_error(chain->ctx);
+    micro__type_zero(a->k.method->rsp, chain->rsp);
+    micro_err err = micro__ctx_sticky(chain->ctx);
+    if (err == MICRO_OK)
+        err = async_prepare(a, chain->req);
+    chain->deferred = err == MICRO_OK;
+    return err;
+}
+
+static void async_passage(micro__async *a, enum micro_wrap stage, micro__chain *chain)
+{
+    size_t n = micro__wraps_count(a->k.c->wraps, stage);
+
+    chain->wraps = a->k.c->wraps;
+    chain->ctx = a->k.ctx;
+    chain->rsp = a->k.rsp;
+    chain->arg = a;
+    if (n)
+        chain->afters = micro__arena_take(&a->k.ctx->arena, n * sizeof *chain->afters);
+}
+
+static micro_err async_wrap(micro__async *a)
+{
+    micro_ctx *ctx = a->k.ctx;
+    async_wrapped *w = micro__arena_zero(&ctx->arena, sizeof *w);
+
+    if (w) {
+        async_passage(a, MICRO_WRAP_CLIENT, &w->call);
+        async_passage(a, MICRO_WRAP_CALL, &w->attempt);
+        w->call.info = &w->call_info;
+        w->call.end = async_call_end;
+        w->attempt.info = &w->attempt_info;
+        w->attempt.end = async_attempt_end;
+        a->w = w;
+    }
+    return ctx->arena.failed ? micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory") : MICRO_OK;
+}
+
+static micro_err async_decide(micro__async *a, const char *service, const void *req,
+                              const micro_call_opts *opts)
+{
+    const micro__wraps *wraps = a->k.c->wraps;
+    micro_ctx *ctx = a->k.ctx;
+    micro_err err = micro__call_options(&a->k, opts);
 
     if (err == MICRO_OK)
         err = async_own(a, service);
-    if (err == MICRO_OK)
-        err = async_encode(a, req);
-    k->deadline = micro__ctx_until(k->ctx, k->o.timeout_ms);
-    k->ctx->deadline = k->deadline;
+    if (err == MICRO_OK && micro__wrapped(wraps, MICRO_WRAP_CLIENT | MICRO_WRAP_CALL))
+        err = async_wrap(a);
+    micro__ctx_keep(ctx);
+    if (err != MICRO_OK || !micro__wrapped(wraps, MICRO_WRAP_CLIENT))
+        return err == MICRO_OK ? async_prepare(a, req) : err;
+    a->w->call.req = req;
+    micro__call_describe(&a->k, MICRO_WRAP_CLIENT, true, &a->w->call_info);
+    err = micro__chain_run(&a->w->call);
+    a->ready = a->ready && err == MICRO_OK;
     return err;
 }
 
@@ -344,6 +464,6 @@ MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro
     a->arg = arg;
     a->loop = micro__engine_loop(e);
     micro__type_zero(method->rsp, rsp);
-    a->err = async_prepare(a, service, req, opts);
+    a->err = async_decide(a, service, req, opts);
     async_push(a, async_begin, 0);
 }

@@ -26,18 +26,23 @@ typedef struct micro__call {
     char address[128];
     micro__wire wire;
     bool untouched; /* it is certain that the request was not executed */
+    bool tried;     /* the node was: outcome says how it did, whatever middleware made of it */
+    micro_err outcome;
 } micro__call;
 
 /* client.c. options: the client's defaults and the call's own into k->o, and the codec. choose: a
- * node for this attempt, its address and protocol; unchoose marks how it went. again: whether the
- * result allows another try; backoff: ms before it, < 0: no time. over: ECANCELED, ETIMEDOUT. */
+ * node for this attempt, its address and protocol; unchoose marks how it did. again: whether the
+ * result allows another try; backoff: ms before it, < 0: no time. over: ECANCELED, ETIMEDOUT. info:
+ * what ctx's info says of this attempt; describe: what middleware is told at this stage. */
 MICRO_PRIVATE micro_err micro__call_options(micro__call *k, const micro_call_opts *opts);
 MICRO_PRIVATE micro_err micro__call_choose(micro__call *k);
-MICRO_PRIVATE void micro__call_unchoose(micro__call *k, micro_err result);
+MICRO_PRIVATE void micro__call_unchoose(micro__call *k);
 MICRO_PRIVATE bool micro__call_again(micro__call *k, micro_err err);
 MICRO_PRIVATE int micro__call_backoff(micro__call *k);
 MICRO_PRIVATE micro_err micro__call_over(micro__call *k);
 MICRO_PRIVATE void micro__call_info(micro__call *k);
+MICRO_PRIVATE void micro__call_describe(const micro__call *k, enum micro_wrap stage, bool async,
+                                        micro_info *out);
 MICRO_PRIVATE micro_err micro__call_attempts(micro__call *k); /* all of them, blocking */
 /* k->address; a name, other than a literal address, keeps the system's resolver busy. */
 MICRO_PRIVATE micro_err micro__call_resolve(micro__call *k, micro__addr *to);

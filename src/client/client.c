@@ -106,26 +106,88 @@ static micro_err client_pick(micro__call *k)
     return client_protocol(k);
 }
 
-MICRO_PRIVATE micro_err micro__call_choose(micro__call *k)
+static micro_err client_direct(micro__call *k)
 {
-    k->node = NULL;
-    k->nodes = NULL;
-    if (!k->o.address)
-        return client_pick(k);
     if (strlen(k->o.address) >= sizeof k->address)
         return micro__ctx_local(k->ctx, MICRO_EINVAL, "address too long");
     snprintf(k->address, sizeof k->address, "%s", k->o.address);
     return client_protocol(k);
 }
 
-MICRO_PRIVATE void micro__call_unchoose(micro__call *k, micro_err result)
+MICRO_PRIVATE micro_err micro__call_choose(micro__call *k)
 {
-    if (k->node)
-        micro__selector_mark(k->c->selector, k->service, k->node, result);
+    k->node = NULL;
+    k->nodes = NULL;
+    k->outcome = k->o.address ? client_direct(k) : client_pick(k);
+    k->tried = k->outcome != MICRO_OK;
+    return k->outcome;
+}
+
+MICRO_PRIVATE void micro__call_unchoose(micro__call *k)
+{
+    if (k->node && k->tried)
+        micro__selector_mark(k->c->selector, k->service, k->node, k->outcome);
     if (k->nodes)
         micro__selector_release(k->c->selector, k->nodes);
     k->node = NULL;
     k->nodes = NULL;
+}
+
+/* ---- middleware ---------------------------------------------------------------------------- */
+
+MICRO_PRIVATE void micro__call_describe(const micro__call *k, enum micro_wrap stage, bool async,
+                                        micro_info *out)
+{
+    memset(out, 0, sizeof *out);
+    out->stage = (int)stage;
+    out->async = async;
+    out->service = k->service;
+    out->endpoint = k->method->name;
+    out->content_type = k->o.content_type;
+    out->peer = "";
+    out->method = k->method;
+    if (stage == MICRO_WRAP_CALL) {
+        out->attempt = k->attempt;
+        out->peer = k->address;
+        out->node = k->node;
+    }
+}
+
+typedef struct client_passage {
+    micro__call *k;
+    micro_err (*run)(micro__call *k);
+} client_passage;
+
+/* Every run begins anew. */
+static micro_err client_inside(micro__chain *chain)
+{
+    const client_passage *p = chain->arg;
+    micro__call *k = p->k;
+
+    micro__ctx_clear_error(k->ctx);
+    micro__type_zero(k->method->rsp, k->rsp);
+    micro_err err = micro__ctx_sticky(k->ctx);
+    return err == MICRO_OK ? p->run(k) : err;
+}
+
+/* run, inside the middleware of a stage if there is any. */
+static micro_err client_through(micro__call *k, enum micro_wrap stage,
+                                micro_err (*run)(micro__call *k))
+{
+    client_passage p = { k, run };
+    micro_info info;
+    micro__chain chain = { .wraps = k->c->wraps,
+                           .ctx = k->ctx,
+                           .info = &info,
+                           .req = k->req,
+                           .rsp = k->rsp,
+                           .end = client_inside,
+                           .arg = &p };
+
+    if (!micro__wrapped(k->c->wraps, stage))
+        return run(k);
+    micro__call_describe(k, stage, false, &info);
+    return micro__chain_run(&chain);
 }
 
 /* ---- attempts ------------------------------------------------------------------------------ */
@@ -154,8 +216,9 @@ MICRO_PRIVATE void micro__call_info(micro__call *k)
 {
     micro_info *info = &k->ctx->info;
 
-    if (info->serving)
+    if (micro__stage_serves(info->stage))
         return; /* a handler's stays what it was asked */
+    info->stage = MICRO_WRAP_CALL;
     info->attempt = k->attempt;
     info->service = client_own(k->ctx, k->service);
     info->endpoint = k->method->name;
@@ -164,27 +227,36 @@ MICRO_PRIVATE void micro__call_info(micro__call *k)
     info->peer = client_own(k->ctx, k->address);
 }
 
+static micro_err client_try(micro__call *k)
+{
+    bool ours = micro__transport_is_http(k->c->transport); /* it gives way by itself */
+    bool keep = false;
+    micro__link *link = NULL;
+
+    if (!ours)
+        micro_block_begin();
+    k->untouched = true;
+    k->tried = true;
+    k->outcome = client_dial(k, &link);
+    if (k->outcome == MICRO_OK) {
+        k->outcome = micro__call_exchange(k, link, &keep);
+        micro__pool_give(k->c->pool, link, k->address, keep);
+    }
+    if (!ours)
+        micro_block_end();
+    return k->outcome;
+}
+
 static micro_err client_attempt(micro__call *k)
 {
-    micro__link *link = NULL;
-    bool keep = false;
+    micro_err err = micro__call_choose(k);
 
     k->untouched = true;
-    micro_err err = micro__call_choose(k);
     if (err == MICRO_OK) {
         micro__call_info(k);
-        bool ours = micro__transport_is_http(k->c->transport); /* it gives way by itself */
-        if (!ours)
-            micro_block_begin();
-        err = client_dial(k, &link);
-        if (err == MICRO_OK) {
-            err = micro__call_exchange(k, link, &keep);
-            micro__pool_give(k->c->pool, link, k->address, keep);
-        }
-        if (!ours)
-            micro_block_end();
+        err = client_through(k, MICRO_WRAP_CALL, client_try);
     }
-    micro__call_unchoose(k, err);
+    micro__call_unchoose(k);
     return err;
 }
 
@@ -279,6 +351,18 @@ MICRO_PRIVATE micro_err micro__call_resolve(micro__call *k, micro__addr *to)
                                   k->address);
 }
 
+static micro_err client_run(micro__call *k)
+{
+    micro_ctx *ctx = k->ctx;
+    uint64_t own = ctx->deadline;
+
+    k->deadline = micro__ctx_until(ctx, k->o.timeout_ms);
+    ctx->deadline = k->deadline;
+    micro_err err = micro__call_attempts(k);
+    ctx->deadline = own;
+    return err;
+}
+
 MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, const char *service,
                                            const micro_method *method, const void *req, void *rsp,
                                            const micro_call_opts *opts)
@@ -290,17 +374,12 @@ MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, con
                       .req = req,
                       .rsp = rsp,
                       .last = SIZE_MAX };
-    uint64_t own = ctx->deadline;
 
     micro__ctx_clear_error(ctx);
     micro__type_zero(method->rsp, rsp);
     micro_err err = micro__call_options(&k, opts);
-    if (err == MICRO_OK) {
-        k.deadline = micro__ctx_until(ctx, k.o.timeout_ms);
-        ctx->deadline = k.deadline;
-        err = micro__call_attempts(&k);
-        ctx->deadline = own;
-    }
+    if (err == MICRO_OK)
+        err = client_through(&k, MICRO_WRAP_CLIENT, client_run);
     if (err == MICRO_OK)
         micro__ctx_clear_error(ctx); /* of an attempt before */
     else

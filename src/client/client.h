@@ -4,6 +4,7 @@
 #ifndef MICRO_CLIENT_H
 #define MICRO_CLIENT_H
 
+#include "../base/chain.h"
 #include "../codec/codec.h"
 #include "../net/net.h"
 
@@ -47,6 +48,7 @@ typedef struct micro__client {
     micro__pool_opts pool_opts;
     const micro_codec *const *codecs; /* the program's own */
     size_t ncodecs;
+    const micro__wraps *wraps;
     micro_call_opts defaults; /* 0 where nothing was said */
 } micro__client;
 

@@ -230,7 +230,6 @@ static void dispatch_surroundings(dispatch *d, const micro__route *route, const 
     ctx->svc = d->s->svc;
     ctx->state = route->state;
     ctx->hops = hops.len && micro__parse_u64(hops, &n) ? (int)(n < 255 ? n : 255) : 0;
-    ctx->info.serving = true;
     ctx->info.service = d->s->name;
     ctx->info.endpoint = route->method->name;
     ctx->info.content_type = d->reply->content_type.ptr;
@@ -300,6 +299,32 @@ static micro_err dispatch_decode(dispatch *d, const micro_type *type, void *req)
     return micro__codec_decode(d->codec, d->ctx, type, d->body, d->len, req);
 }
 
+/* The handler, and each time that middleware runs it, as if for the first time. */
+static micro_err dispatch_inside(micro__chain *chain)
+{
+    const micro__route *route = chain->arg;
+
+    micro__type_zero(route->method->rsp, chain->rsp);
+    micro__ctx_keep(chain->ctx);
+    return route->invoke(chain->ctx, route->fn, chain->req, chain->rsp);
+}
+
+static micro_err dispatch_invoke(dispatch *d, const micro__route *route, const void *req, void *rsp)
+{
+    micro__chain chain = { .wraps = d->s->wraps,
+                           .ctx = d->ctx,
+                           .info = &d->ctx->info,
+                           .req = req,
+                           .rsp = rsp,
+                           .end = dispatch_inside,
+                           .arg = (void *)(uintptr_t)route };
+
+    micro__ctx_keep(d->ctx);
+    return micro__wrapped(d->s->wraps, MICRO_WRAP_HANDLER)
+               ? micro__chain_run(&chain)
+               : route->invoke(d->ctx, route->fn, req, rsp);
+}
+
 static void dispatch_call(dispatch *d, micro__route *route, const char *peer)
 {
     const micro_method *m = route->method;
@@ -317,9 +342,8 @@ static void dispatch_call(dispatch *d, micro__route *route, const char *peer)
     }
     micro__type_zero(m->rsp, rsp);
     dispatch_surroundings(d, route, peer);
-    d->ctx->mark = micro__arena_mark(&d->ctx->arena);
     micro__user_begin(&route->habit);
-    err = route->invoke(d->ctx, route->fn, req, rsp);
+    err = dispatch_invoke(d, route, req, rsp);
     micro__family_end(d->ctx); /* what it started and did not wait for */
     micro__user_end(&route->habit);
     if (err != MICRO_OK)
@@ -339,7 +363,7 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
                    .body = req->body,
                    .len = req->body_len };
 
-    d.ctx->info.serving = true;
+    d.ctx->info.stage = MICRO_WRAP_HANDLER;
     d.ctx->info.service = d.s->name;
     if (dispatch_open(&d)) {
         micro__route *route = micro__server_find(d.s, d.method);

@@ -3,6 +3,7 @@
 #ifndef MICRO_SERVER_H
 #define MICRO_SERVER_H
 
+#include "../base/chain.h"
 #include "../codec/codec.h"
 #include "../net/net.h"
 
@@ -20,6 +21,7 @@ typedef struct micro__server {
     const char *name;
     const micro_codec *const *codecs; /* the program's own */
     size_t ncodecs;
+    const micro__wraps *wraps;
     micro__route *routes; /* in the order of registration */
     size_t nroutes, cap;
     uint32_t *index; /* hash of the name to route + 1; power of two; rebuilt as it fills */

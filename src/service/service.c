@@ -163,8 +163,7 @@ static void service_client(micro_service *svc)
         c->defaults.attempts = s->attempts;
     if (micro__plugin_strategy(s->selector))
         c->defaults.strategy = micro__plugin_strategy(s->selector);
-    if (micro__plugin_strategy(s->selector))
-        c->defaults.strategy = micro__plugin_strategy(s->selector);
+    c->wraps = &svc->wraps;
     c->pool_opts = pool;
     c->pool = micro__pool_new(svc->transport, &pool);
     if (!c->pool)
@@ -177,6 +176,7 @@ static void service_server(micro_service *svc)
     svc->server.name = svc->s.name;
     svc->server.codecs = svc->o.codecs;
     svc->server.ncodecs = svc->o.ncodecs;
+    svc->server.wraps = &svc->wraps;
     svc->server.started = micro__wall_seconds();
     if (micro__server_add_debug(&svc->server) != MICRO_OK)
         micro__service_stick(svc, MICRO_ENOMEM, "out of memory");
@@ -343,6 +343,20 @@ MICRO_API void micro_service_handle(micro_service *svc, const micro_method *meth
         micro__service_stick(svc, err, "out of memory");
 }
 
+MICRO_API void micro_service_wrap(micro_service *svc, unsigned places, micro_middleware *fn,
+                                  void *arg)
+{
+    const unsigned all =
+        MICRO_WRAP_CLIENT | MICRO_WRAP_CALL | MICRO_WRAP_HANDLER | MICRO_WRAP_SUBSCRIBER;
+
+    if (!svc || service_setup_over(svc, "middleware was added"))
+        return;
+    if (!fn || !places || places & ~all)
+        micro__service_stick(svc, MICRO_EINVAL, "middleware without function or place");
+    else if (!micro__wraps_add(&svc->wraps, &svc->arena, places, fn, arg))
+        micro__service_stick(svc, MICRO_ENOMEM, "out of memory");
+}
+
 MICRO_API void micro_service_on(micro_service *svc, enum micro_moment when,
                                 micro_err (*fn)(micro_service *svc, void *arg), void *arg)
 {
@@ -389,14 +403,10 @@ static micro_err service_call_checks(micro_ctx *ctx, const char *service,
         return micro__ctx_local(ctx, MICRO_EINVAL, "this ctx was made without a service");
     if (svc->error != MICRO_OK)
         return micro__ctx_local(ctx, svc->error, "%s", svc->why);
-    if (ctx->sticky != MICRO_OK) {
-        micro_err err = ctx->sticky;
-        ctx->sticky = MICRO_OK;
-        return micro__ctx_local(ctx, err, "metadata or a value could not be set");
-    }
-    if (!service || !method->name || !method->req || !method->rsp)
-        return micro__ctx_local(ctx, MICRO_EINVAL, "call without a service or a whole method");
-    return MICRO_OK;
+    micro_err err = micro__ctx_sticky(ctx);
+    if (err == MICRO_OK && (!service || !method->name || !method->req || !method->rsp))
+        err = micro__ctx_local(ctx, MICRO_EINVAL, "call without a service or a whole method");
+    return err;
 }
 
 MICRO_API micro_err micro_call(micro_ctx *ctx, const char *service, const micro_method *method,

@@ -161,6 +161,7 @@ struct micro_service {
     micro_transport *transport;
     micro_selector *selector;
     bool own_registry, own_transport, own_selector;
+    micro__wraps wraps;
     micro__client client;
     micro__server server;
     micro__mutex lock; /* of state */
