@@ -341,7 +341,9 @@ def test_greeter_on_mdns():
             r"service  \S+\n\nversion 1\.0\.0\n\n"
             r"node\t\taddress:port\t\tstarted\tuptime\tmemory\tthreads\tgc\n"
             r"\S+-ref1\t\t127\.0\.0\.1:9700\t\t[A-Z][a-z]{2} [123]?\d \d\d:\d\d:\d\d\t\d+s\t"
-            r"\d+\.\d\dmb\t[1-9]\d*\t0s\n"))
+            r"\d+\.\d\dmb\t[1-9]\d*\t0s\n\n"
+            r"node\t\tendpoint\t\trequests\terrors\trunning\tp50\tp90\tp99\n"
+            r"\S+-ref1\t\tSay\.Hello\t\t1\t0\t0(\t\d+(\.\d+)?(µs|ms|s)){3}\n"))
     until("the greeter is gone", lambda: run("list", "services") == (0, "\n", ""))
 
 
@@ -487,21 +489,29 @@ def test_json_is_as_described():
     described_as = described()
     one, node = json.loads(golden("get-service-1.0.0.json")), "go.micro.srv.greeter-ref1"
     name = one["name"]
-    with odd(9601), registered(json.dumps(one)) as service:
-        equal(service.line(), "ok\n")
+    with odd(9601), registered(json.dumps(one)) as service, odd(9604), \
+            registered(definition("told", 9604)) as told:
+        equal((service.line(), told.line()), ("ok\n", "ok\n"))
         got = {
             "list services": printed("list", "services", "--json"),
             "get service": printed("get", "service", "--json", name),
             "health": printed("health", name, "--json"),
             "stats": printed("stats", name, "--json"),
         }
-    equal(got["list services"], [{"name": name, "version": "", "metadata": None, "endpoints": None,
-                                  "nodes": None}])
+        more = printed("stats", "told", "--json")["nodes"]
+    equal(got["list services"], [{"name": n, "version": "", "metadata": None, "endpoints": None,
+                                  "nodes": None} for n in (name, "told")])
     equal(got["get service"], [one])
     about = {"version": "1.0.0", "id": node, "address": "127.0.0.1:9601"}
     equal(got["health"], {"service": name, "nodes": [dict(about, ok=True, status="ok")]})
     equal(got["stats"], {"service": name, "nodes": [dict(
-        about, started=STARTED[0], uptime=244, memory=2967470, threads=12, gc=0)]})
+        about, started=STARTED[0], uptime=244, memory=2967470, threads=12, gc=0, requests=0,
+        errors=0, running=0, rejected=0, endpoints=[])]})
+    equal((more[0]["requests"], more[0]["rejected"]), (7, 1))
+    equal(more[0]["endpoints"], [{
+        "name": "A.B", "requests": 7, "errors": 2, "running": 1, "client_errors": 0,
+        "server_errors": 2, "time": 18446744073709551615, "p50": 1, "p90": 0, "p99": 3}])
+    got["stats"]["nodes"] += more
     with registered(json.dumps(one)) as service:
         equal(service.line(), "ok\n")
         sick = printed("stats", name, "--json", code=1)

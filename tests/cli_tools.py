@@ -173,6 +173,9 @@ class Odd(http.server.BaseHTTPRequestHandler):
         9601: '{"started":%d,"uptime":244,"memory":2967470,"threads":12}' % STARTED[0],
         9602: '{"started":"%d","uptime":"3","memory":1551892,"threads":13,"gc":0}' % STARTED[1],
         9603: '{"started":0,"uptime":3723,"memory":0,"threads":1,"gc":1234567}',
+        9604: '{"requests":7,"errors":2,"rejected":1,"endpoints":[{"name":"A.B","requests":7,'
+              '"errors":2,"running":1,"server_errors":2,"time":18446744073709551615,"p50":"1",'
+              '"p99":3,"p999":4}]}',
     }
 
     def do_POST(self):

@@ -35,6 +35,7 @@
 
 MICRO_PRIVATE uint64_t micro__now_ms(void); /* monotonic; never 0 */
 MICRO_PRIVATE uint64_t micro__now_us(void); /* the same clock */
+MICRO_PRIVATE uint64_t micro__now_ns(void); /* the same clock */
 /* The same clock as of the last tick of the system: up to 10 ms late, for a quarter of the price.
  */
 MICRO_PRIVATE uint64_t micro__now_coarse_ms(void);

@@ -10,11 +10,16 @@
 #include <sys/syscall.h>
 #endif
 
-MICRO_PRIVATE uint64_t micro__now_us(void)
+MICRO_PRIVATE uint64_t micro__now_ns(void)
 {
     struct timespec t;
     MICRO__SYS(clock_gettime)(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+MICRO_PRIVATE uint64_t micro__now_us(void)
+{
+    return micro__now_ns() / 1000u;
 }
 
 MICRO_PRIVATE uint64_t micro__now_ms(void)

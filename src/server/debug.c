@@ -6,8 +6,19 @@ typedef struct debug_health {
     micro_str status;
 } debug_health;
 
+/* Of an endpoint; times in nanoseconds: of all requests together, and within which so many per cent
+ * of them ended. */
+typedef struct debug_endpoint {
+    micro_str name;
+    uint64_t requests, errors, running, client_errors, server_errors;
+    uint64_t time, p50, p90, p99;
+} debug_endpoint;
+
+/* The first five are those of 2018, the next two have their names from later servers. */
 typedef struct debug_stats {
     uint64_t started, uptime, memory, threads, gc;
+    uint64_t requests, errors, running, rejected;
+    MICRO_LIST(debug_endpoint) endpoints;
 } debug_stats;
 
 static const micro_field debug_health_rows[] = { MICRO_FIELD(string, debug_health, status, 1) };
@@ -19,11 +30,38 @@ static const micro_type debug_health_type = { sizeof(micro_type),
                                               debug_health_rows,
                                               0 };
 
-static const micro_field debug_stats_rows[] = { MICRO_FIELD(uint64, debug_stats, started, 1),
-                                                MICRO_FIELD(uint64, debug_stats, uptime, 2),
-                                                MICRO_FIELD(uint64, debug_stats, memory, 3),
-                                                MICRO_FIELD(uint64, debug_stats, threads, 4),
-                                                MICRO_FIELD(uint64, debug_stats, gc, 5) };
+static const micro_field debug_endpoint_rows[] = {
+    MICRO_FIELD(string, debug_endpoint, name, 1),
+    MICRO_FIELD(uint64, debug_endpoint, requests, 2),
+    MICRO_FIELD(uint64, debug_endpoint, errors, 3),
+    MICRO_FIELD(uint64, debug_endpoint, running, 4),
+    MICRO_FIELD(uint64, debug_endpoint, client_errors, 5),
+    MICRO_FIELD(uint64, debug_endpoint, server_errors, 6),
+    MICRO_FIELD(uint64, debug_endpoint, time, 7),
+    MICRO_FIELD(uint64, debug_endpoint, p50, 8),
+    MICRO_FIELD(uint64, debug_endpoint, p90, 9),
+    MICRO_FIELD(uint64, debug_endpoint, p99, 10),
+};
+static const micro_type debug_endpoint_type = { sizeof(micro_type),
+                                                sizeof(micro_field),
+                                                MICRO_COUNTOF(debug_endpoint_rows),
+                                                "EndpointStats",
+                                                sizeof(debug_endpoint),
+                                                debug_endpoint_rows,
+                                                0 };
+
+static const micro_field debug_stats_rows[] = {
+    MICRO_FIELD(uint64, debug_stats, started, 1),
+    MICRO_FIELD(uint64, debug_stats, uptime, 2),
+    MICRO_FIELD(uint64, debug_stats, memory, 3),
+    MICRO_FIELD(uint64, debug_stats, threads, 4),
+    MICRO_FIELD(uint64, debug_stats, gc, 5),
+    MICRO_FIELD(uint64, debug_stats, requests, 6),
+    MICRO_FIELD(uint64, debug_stats, errors, 7),
+    MICRO_FIELD(uint64, debug_stats, running, 8),
+    MICRO_FIELD(uint64, debug_stats, rejected, 9),
+    MICRO_REPEATED(message(debug_endpoint), debug_stats, endpoints, 10),
+};
 static const micro_type debug_stats_type = { sizeof(micro_type),
                                              sizeof(micro_field),
                                              MICRO_COUNTOF(debug_stats_rows),
@@ -55,10 +93,27 @@ static micro_err debug_health_invoke(micro_ctx *ctx, micro_fn *fn, const void *r
     return MICRO_OK;
 }
 
+static void debug_endpoint_stats(const micro__route *route, debug_endpoint *out)
+{
+    micro__stats_sum sum;
+
+    micro__stats_read(route->stats, &sum);
+    out->name = micro_s(route->method->name);
+    out->requests = sum.requests;
+    out->errors = sum.requests - sum.outcomes[MICRO__DONE_OK];
+    out->running = sum.running;
+    out->client_errors = sum.outcomes[MICRO__DONE_CLIENT_ERROR];
+    out->server_errors = sum.outcomes[MICRO__DONE_SERVER_ERROR];
+    out->time = sum.time_ns;
+    out->p50 = micro__stats_quantile(&sum, 500);
+    out->p90 = micro__stats_quantile(&sum, 900);
+    out->p99 = micro__stats_quantile(&sum, 990);
+}
+
 /* Nothing is collected here, so gc stays zero. */
 static micro_err debug_stats_invoke(micro_ctx *ctx, micro_fn *fn, const void *req, void *rsp)
 {
-    const micro__server *s = micro_ctx_state(ctx);
+    micro__server *s = micro_ctx_state(ctx);
     debug_stats *out = rsp;
 
     (void)fn;
@@ -67,6 +122,16 @@ static micro_err debug_stats_invoke(micro_ctx *ctx, micro_fn *fn, const void *re
     out->started = (uint64_t)s->started;
     out->uptime = up > 0 ? (uint64_t)up : 0;
     micro__process_usage(&out->memory, &out->threads);
+    out->rejected = atomic_load_explicit(&s->rejected, memory_order_relaxed);
+    for (size_t i = 0; i < s->nroutes; i++) {
+        debug_endpoint *e = s->routes[i].stats ? micro_append(ctx, &out->endpoints) : NULL;
+        if (!e)
+            continue; /* not counted; or out of memory, which makes the answer an error */
+        debug_endpoint_stats(&s->routes[i], e);
+        out->requests += e->requests;
+        out->errors += e->errors;
+        out->running += e->running;
+    }
     return MICRO_OK;
 }
 
@@ -76,8 +141,8 @@ static void debug_nothing(void) {}
 MICRO_PRIVATE micro_err micro__server_add_debug(micro__server *s)
 {
     const micro__route routes[] = {
-        { &debug_health_method, debug_health_invoke, debug_nothing, s, true, { 0 } },
-        { &debug_stats_method, debug_stats_invoke, debug_nothing, s, true, { 0 } },
+        { &debug_health_method, debug_health_invoke, debug_nothing, s, true, { 0 }, NULL },
+        { &debug_stats_method, debug_stats_invoke, debug_nothing, s, true, { 0 }, NULL },
     };
     micro_err err = MICRO_OK;
 

@@ -22,6 +22,7 @@ typedef struct dispatch {
     char *body;
     size_t len;
     bool empty; /* no message: the zero one */
+    micro__outcome outcome;
 } dispatch;
 
 static micro_str dispatch_known(const dispatch *d, enum micro__http_known which)
@@ -51,6 +52,7 @@ static void dispatch_error(dispatch *d, micro_str text)
 {
     if (!text.len)
         text = micro_s("unspecified error"); /* an empty one would read as success */
+    d->outcome = MICRO__DONE_OTHER_ERROR;
     if (d->wire == MICRO__WIRE_JSONRPC)
         micro__jsonrpc_error(d->reply->body, d->id, text);
     else if (d->wire == MICRO__WIRE_PROTORPC)
@@ -76,6 +78,10 @@ static void dispatch_error_object(dispatch *d, const micro_error *e)
         micro_copy(d->ctx, b.failed ? micro_s("out of memory") : micro__str(b.ptr, b.len));
     micro__buf_free(&b);
     dispatch_error(d, text);
+    if (e->code / 100 == 4)
+        d->outcome = MICRO__DONE_CLIENT_ERROR;
+    else if (e->code / 100 == 5)
+        d->outcome = MICRO__DONE_SERVER_ERROR;
 }
 
 static void dispatch_local_error(dispatch *d, int code, const char *detail)
@@ -356,7 +362,8 @@ static void dispatch_call(dispatch *d, micro__route *route, const char *peer)
 
 MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__reply *reply)
 {
-    dispatch d = { .s = arg,
+    micro__server *s = arg;
+    dispatch d = { .s = s,
                    .ctx = req->ctx,
                    .head = req->head,
                    .reply = reply,
@@ -364,12 +371,16 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
                    .len = req->body_len };
 
     d.ctx->info.stage = MICRO_WRAP_HANDLER;
-    d.ctx->info.service = d.s->name;
-    if (dispatch_open(&d)) {
-        micro__route *route = micro__server_find(d.s, d.method);
-        if (route)
-            dispatch_call(&d, route, req->peer);
-        else
+    d.ctx->info.service = s->name;
+    bool open = dispatch_open(&d);
+    micro__route *route = open ? micro__server_find(s, d.method) : NULL;
+    if (route) {
+        uint64_t begun = micro__stats_begin(route->stats, d.ctx);
+        dispatch_call(&d, route, req->peer);
+        micro__stats_end(route->stats, d.ctx, begun, d.outcome);
+    } else {
+        atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);
+        if (open)
             dispatch_unknown(&d);
     }
     if (d.micro && d.head->close)

@@ -56,7 +56,11 @@ MICRO_PRIVATE micro_err micro__server_add(micro__server *s, const micro__route *
         return MICRO_EEXIST;
     if (!router_grow(s))
         return MICRO_ENOMEM;
+    micro__stats *stats = route->internal ? NULL : micro__stats_new();
+    if (!stats && !route->internal)
+        return MICRO_ENOMEM;
     s->routes[s->nroutes] = *route;
+    s->routes[s->nroutes].stats = stats;
     s->index[router_slot(s, micro_s(m->name))] = (uint32_t)++s->nroutes;
     return MICRO_OK;
 }
@@ -81,6 +85,8 @@ MICRO_PRIVATE bool micro__server_has_type(const micro__server *s, micro_str type
 
 MICRO_PRIVATE void micro__server_free(micro__server *s)
 {
+    for (size_t i = 0; i < s->nroutes; i++)
+        micro__stats_free(s->routes[i].stats);
     micro__free(s->routes, s->cap * sizeof *s->routes);
     micro__free(s->index, s->nindex * sizeof *s->index);
     s->routes = NULL;

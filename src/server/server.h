@@ -7,13 +7,52 @@
 #include "../codec/codec.h"
 #include "../net/net.h"
 
+/* ---- stats.c: what an endpoint has done ------------------------------------------------------
+ */
+
+/* How a request ended, by the code of its error: none, 400 to 499, 500 to 599, anything else. */
+typedef enum micro__outcome {
+    MICRO__DONE_OK,
+    MICRO__DONE_CLIENT_ERROR,
+    MICRO__DONE_SERVER_ERROR,
+    MICRO__DONE_OTHER_ERROR,
+    MICRO__DONE_COUNT
+} micro__outcome;
+
+/* Latencies are counted in buckets, four to each doubling of the microseconds: 0, 1, 2, 3, 4, 5, 6,
+ * 7, 8-9, 10-11 ... and one for all from 2^STATS_OCTAVES up, about two minutes. */
+#define MICRO__STATS_OCTAVES 27
+#define MICRO__STATS_BUCKETS ((MICRO__STATS_OCTAVES - 1) * 4 + 1)
+
+typedef struct micro__stats micro__stats;
+/* NULL: out of memory. Both take NULL. */
+MICRO_PRIVATE micro__stats *micro__stats_new(void);
+MICRO_PRIVATE void micro__stats_free(micro__stats *s);
+/* Around a request: no lock, no memory; ctx, which a thread keeps, tells threads apart. begin
+ * returns what end wants. s may be NULL. */
+MICRO_PRIVATE uint64_t micro__stats_begin(micro__stats *s, const micro_ctx *ctx);
+MICRO_PRIVATE void micro__stats_end(micro__stats *s, const micro_ctx *ctx, uint64_t begun,
+                                    micro__outcome outcome);
+
+typedef struct micro__stats_sum {
+    uint64_t requests; /* that have ended, all outcomes */
+    uint64_t running, time_ns, outcomes[MICRO__DONE_COUNT], buckets[MICRO__STATS_BUCKETS];
+} micro__stats_sum;
+/* All that was counted; what changes meanwhile may be in it or not. */
+MICRO_PRIVATE void micro__stats_read(micro__stats *s, micro__stats_sum *out);
+/* The time within which so many per mille of the requests ended, in ns: to a quarter of it. */
+MICRO_PRIVATE uint64_t micro__stats_quantile(const micro__stats_sum *sum, unsigned per_mille);
+
+/* ---- routes -------------------------------------------------------------------------------- */
+
 typedef struct micro__route {
     const micro_method *method;
     micro_invoke_fn *invoke;
     micro_fn *fn;
     void *state;
-    bool internal;
+    bool internal; /* the library's own: not counted */
     micro__habit habit;
+    micro__stats *stats; /* set when added */
 } micro__route;
 
 typedef struct micro__server {
@@ -26,7 +65,8 @@ typedef struct micro__server {
     size_t nroutes, cap;
     uint32_t *index; /* hash of the name to route + 1; power of two; rebuilt as it fills */
     size_t nindex;
-    int64_t started; /* unix seconds */
+    int64_t started;                              /* unix seconds */
+    _Alignas(8) MICRO__ATOMIC(uint64_t) rejected; /* requests that came to no endpoint */
 } micro__server;
 
 /* ---- router.c ------------------------------------------------------------------------------ */

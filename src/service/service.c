@@ -323,7 +323,7 @@ static const char *service_type_problem(const micro_method *m)
 MICRO_API void micro_service_handle(micro_service *svc, const micro_method *method,
                                     micro_invoke_fn *invoke, micro_fn *fn, void *state)
 {
-    const micro__route route = { method, invoke, fn, state, false, { 0 } };
+    const micro__route route = { method, invoke, fn, state, false, { 0 }, NULL };
 
     if (!svc || service_setup_over(svc, "a handler was added"))
         return;

@@ -104,9 +104,10 @@ MICRO_PRIVATE bool micro__cli_syntax(micro_str text, char *why);
 
 /* The versions of the service named by the first argument, sorted; else an exit code. */
 MICRO_PRIVATE int micro__cli_lookup(micro__cli *cli, const char *missing, micro_entries *out);
-/* Asks every node of that service, version by version: ask adds the row. Exit code. */
-typedef bool micro__cli_ask_fn(micro__cli *cli, const micro_node *node, micro__cli_table *table);
-MICRO_PRIVATE int micro__cli_survey(micro__cli *cli, const micro__cli_table *frame,
+/* Asks every node of that service, version by version: ask adds rows to the tables, two at most,
+ * of which those behind the first are left out where they are empty. Exit code. */
+typedef bool micro__cli_ask_fn(micro__cli *cli, const micro_node *node, micro__cli_table *tables);
+MICRO_PRIVATE int micro__cli_survey(micro__cli *cli, const micro__cli_table *frames, size_t n,
                                     micro__cli_ask_fn *ask);
 /* Calls a Debug method of a node; err is in cli->ctx. */
 MICRO_PRIVATE micro_err micro__cli_debug(micro__cli *cli, const micro_node *node,

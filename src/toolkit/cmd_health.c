@@ -52,5 +52,5 @@ MICRO_PRIVATE int micro__cli_health(micro__cli *cli)
     static const char *const gaps[] = { "\t\t", "\t\t" };
     const micro__cli_table frame = { heads, gaps, MICRO_COUNTOF(heads), { NULL, 0, 0 } };
 
-    return micro__cli_survey(cli, &frame, cmd_health_ask);
+    return micro__cli_survey(cli, &frame, 1, cmd_health_ask);
 }

@@ -7,7 +7,15 @@
 typedef struct cmd_stats_row {
     bool known;
     uint64_t started, uptime, memory, threads, gc; /* seconds, seconds, bytes, -, nanoseconds */
+    const micro_value *all;
 } cmd_stats_row;
+
+/* What a node says of itself behind the figures of 2018, and of each endpoint; others leave it out,
+ * which reads as 0. */
+static const char *const cmd_stats_more[] = { "requests", "errors", "running", "rejected" };
+static const char *const cmd_stats_endpoint[] = { "requests",      "errors", "running",
+                                                  "client_errors", "server_errors", "time",
+                                                  "p50",           "p90",    "p99" };
 
 /* Numbers; of canonical JSON also texts, since its 64-bit numbers are. */
 static uint64_t cmd_stats_number(const micro_value *rsp, const char *name)
@@ -67,6 +75,50 @@ static void cmd_stats_cell(micro_buf *out, const micro_node *node, const cmd_sta
         micro__cli_duration(out, row->gc);
 }
 
+static void cmd_stats_numbers(micro_buf *out, const micro_value *from, const char *const *names,
+                              size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        micro__buf_format(out, ",\"%s\":%llu", names[i],
+                          (unsigned long long)cmd_stats_number(from, names[i]));
+}
+
+static const micro_values *cmd_stats_endpoints(const micro_value *rsp)
+{
+    static const micro_values none = { NULL, 0, 0 };
+    const micro_value *list = micro_value_get(rsp, "endpoints");
+
+    return list->kind == MICRO_VALUE_ARRAY ? &list->as.items : &none;
+}
+
+static micro_str cmd_stats_name(const micro_value *endpoint)
+{
+    const micro_value *name = micro_value_get(endpoint, "name");
+
+    return name->kind == MICRO_VALUE_TEXT ? name->as.text : micro_s("");
+}
+
+static void cmd_stats_json_known(micro_buf *out, const cmd_stats_row *row)
+{
+    const micro_values *list = cmd_stats_endpoints(row->all);
+
+    micro__buf_format(out, ",\"started\":%llu,\"uptime\":%llu,\"memory\":%llu",
+                      (unsigned long long)row->started, (unsigned long long)row->uptime,
+                      (unsigned long long)row->memory);
+    micro__buf_format(out, ",\"threads\":%llu,\"gc\":%llu", (unsigned long long)row->threads,
+                      (unsigned long long)row->gc);
+    cmd_stats_numbers(out, row->all, cmd_stats_more, MICRO_COUNTOF(cmd_stats_more));
+    micro__buf_text(out, ",\"endpoints\":[");
+    for (size_t i = 0; i < list->len; i++) {
+        micro__buf_text(out, i ? ",{\"name\":" : "{\"name\":");
+        micro__json_quote(out, cmd_stats_name(&list->ptr[i]));
+        cmd_stats_numbers(out, &list->ptr[i], cmd_stats_endpoint,
+                          MICRO_COUNTOF(cmd_stats_endpoint));
+        micro__buf_byte(out, '}');
+    }
+    micro__buf_byte(out, ']');
+}
+
 static void cmd_stats_json(micro__cli *cli, const micro_node *node, const cmd_stats_row *row,
                            const micro_buf *error)
 {
@@ -79,11 +131,7 @@ static void cmd_stats_json(micro__cli *cli, const micro_node *node, const cmd_st
     micro__buf_text(out, ",\"address\":");
     micro__json_quote(out, node->address);
     if (row->known) {
-        micro__buf_format(out, ",\"started\":%llu,\"uptime\":%llu,\"memory\":%llu",
-                          (unsigned long long)row->started, (unsigned long long)row->uptime,
-                          (unsigned long long)row->memory);
-        micro__buf_format(out, ",\"threads\":%llu,\"gc\":%llu", (unsigned long long)row->threads,
-                          (unsigned long long)row->gc);
+        cmd_stats_json_known(out, row);
     } else {
         micro__buf_text(out, ",\"error\":");
         micro__json_quote(out, micro__str(error->ptr, error->len));
@@ -91,11 +139,48 @@ static void cmd_stats_json(micro__cli *cli, const micro_node *node, const cmd_st
     micro__buf_byte(out, '}');
 }
 
-static bool cmd_stats_ask(micro__cli *cli, const micro_node *node, micro__cli_table *table)
+/* One of the eight columns of an endpoint. */
+static void cmd_stats_endpoint_cell(micro_buf *out, const micro_node *node, const micro_value *e,
+                                    size_t column)
+{
+    static const char *const numbers[] = { "requests", "errors", "running", "p50", "p90", "p99" };
+
+    if (column == 0)
+        micro__cli_text(out, node->id);
+    else if (column == 1)
+        micro__cli_text(out, cmd_stats_name(e));
+    else if (column < 5)
+        micro__buf_u64(out, cmd_stats_number(e, numbers[column - 2]));
+    else
+        micro__cli_duration(out, cmd_stats_number(e, numbers[column - 2]));
+}
+
+static void cmd_stats_rows(micro__cli *cli, const micro_node *node, const cmd_stats_row *row,
+                           micro__cli_table *tables)
+{
+    const micro_values *list = cmd_stats_endpoints(row->all);
+    micro_buf text = { NULL, 0, 0, 0, false, false, 0 };
+
+    for (size_t i = 0; i < tables[0].columns; i++) {
+        text.len = 0;
+        cmd_stats_cell(&text, node, row, i);
+        micro__cli_cell(cli, &tables[0], &text);
+    }
+    for (size_t k = 0; k < list->len; k++) {
+        for (size_t i = 0; i < tables[1].columns; i++) {
+            text.len = 0;
+            cmd_stats_endpoint_cell(&text, node, &list->ptr[k], i);
+            micro__cli_cell(cli, &tables[1], &text);
+        }
+    }
+    micro__buf_free(&text);
+}
+
+static bool cmd_stats_ask(micro__cli *cli, const micro_node *node, micro__cli_table *tables)
 {
     micro_buf text = { NULL, 0, 0, 0, false, false, 0 };
-    cmd_stats_row row = { false, 0, 0, 0, 0, 0 };
     micro_value rsp;
+    cmd_stats_row row = { false, 0, 0, 0, 0, 0, &rsp };
 
     if (micro__cli_debug(cli, node, "Debug.Stats", &rsp) == MICRO_OK) {
         row.known = true;
@@ -112,11 +197,7 @@ static bool cmd_stats_ask(micro__cli *cli, const micro_node *node, micro__cli_ta
     } else {
         if (!row.known)
             micro__cli_fail(0, "%s: %.*s", node->id.ptr, (int)text.len, text.ptr ? text.ptr : "");
-        for (size_t i = 0; i < table->columns; i++) {
-            text.len = 0;
-            cmd_stats_cell(&text, node, &row, i);
-            micro__cli_cell(cli, table, &text);
-        }
+        cmd_stats_rows(cli, node, &row, tables);
     }
     micro__buf_free(&text);
     return row.known;
@@ -127,7 +208,13 @@ MICRO_PRIVATE int micro__cli_stats(micro__cli *cli)
     static const char *const heads[] = { "node",   "address:port", "started", "uptime",
                                          "memory", "threads",      "gc" };
     static const char *const gaps[] = { "\t\t", "\t\t", "\t", "\t", "\t", "\t" };
-    const micro__cli_table frame = { heads, gaps, MICRO_COUNTOF(heads), { NULL, 0, 0 } };
+    static const char *const more_heads[] = { "node",    "endpoint", "requests", "errors",
+                                              "running", "p50",      "p90",      "p99" };
+    static const char *const more_gaps[] = { "\t\t", "\t\t", "\t", "\t", "\t", "\t", "\t" };
+    const micro__cli_table frames[] = {
+        { heads, gaps, MICRO_COUNTOF(heads), { NULL, 0, 0 } },
+        { more_heads, more_gaps, MICRO_COUNTOF(more_heads), { NULL, 0, 0 } },
+    };
 
-    return micro__cli_survey(cli, &frame, cmd_stats_ask);
+    return micro__cli_survey(cli, frames, MICRO_COUNTOF(frames), cmd_stats_ask);
 }

@@ -44,7 +44,7 @@ static void lookup_json_begin(micro__cli *cli)
     micro__buf_text(&cli->out, ",\"nodes\":[");
 }
 
-static bool lookup_ask_all(micro__cli *cli, const micro_entry *e, micro__cli_table *table,
+static bool lookup_ask_all(micro__cli *cli, const micro_entry *e, micro__cli_table *tables,
                            bool *first, micro__cli_ask_fn *ask)
 {
     bool healthy = true;
@@ -53,13 +53,23 @@ static bool lookup_ask_all(micro__cli *cli, const micro_entry *e, micro__cli_tab
         if (cli->opts.json && !*first)
             micro__buf_byte(&cli->out, ',');
         *first = false;
-        if (!ask(cli, &e->nodes.ptr[i], table))
+        if (!ask(cli, &e->nodes.ptr[i], tables))
             healthy = false;
     }
     return healthy;
 }
 
-MICRO_PRIVATE int micro__cli_survey(micro__cli *cli, const micro__cli_table *frame,
+static void lookup_tables_write(micro__cli *cli, const micro__cli_table *tables, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i && !tables[i].cells.len)
+            continue;
+        micro__buf_text(&cli->out, i ? "\n" : "");
+        micro__cli_table_write(cli, &tables[i]);
+    }
+}
+
+MICRO_PRIVATE int micro__cli_survey(micro__cli *cli, const micro__cli_table *frames, size_t n,
                                     micro__cli_ask_fn *ask)
 {
     micro_entries entries;
@@ -73,16 +83,17 @@ MICRO_PRIVATE int micro__cli_survey(micro__cli *cli, const micro__cli_table *fra
     else
         micro__buf_format(&cli->out, "service  %s\n", cli->args[0]);
     for (size_t i = 0; i < entries.len; i++) {
-        micro__cli_table table = *frame;
+        micro__cli_table tables[2];
+        memcpy(tables, frames, n * sizeof *tables);
         if (!cli->opts.json) {
             micro__buf_text(&cli->out, "\nversion ");
             micro__cli_text(&cli->out, entries.ptr[i].version);
             micro__buf_text(&cli->out, "\n\n");
         }
-        if (!lookup_ask_all(cli, &entries.ptr[i], &table, &first, ask))
+        if (!lookup_ask_all(cli, &entries.ptr[i], tables, &first, ask))
             healthy = false;
         if (!cli->opts.json)
-            micro__cli_table_write(cli, &table);
+            lookup_tables_write(cli, tables, n);
     }
     if (cli->opts.json)
         micro__buf_text(&cli->out, "]}\n");

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/* What endpoints count: requests, errors by kind, what runs, latencies; as Debug.Stats tells it. */
+#include "hello.h"
+#include "raw.h"
+
+#include "server/server.h"
+
+#include <dirent.h>
+
+/* ---- the histogram ------------------------------------------------------------------------ */
+
+static uint64_t stats_total(const micro__stats_sum *sum)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < MICRO__STATS_BUCKETS; i++)
+        n += sum->buckets[i];
+    return n;
+}
+
+TEST(stats_buckets_keep_a_time_to_a_quarter)
+{
+    micro_ctx *ctx = micro_ctx_new(NULL);
+
+    for (uint64_t us = 0; us < 200000000; us += 1 + us / 7) {
+        micro__stats *s = micro__stats_new();
+        micro__stats_sum sum;
+        NOTE("%llu us", (unsigned long long)us);
+        REQUIRE(s != NULL);
+        micro__stats_begin(s, ctx);
+        micro__stats_end(s, ctx, micro__now_ns() - us * 1000, MICRO__DONE_OK);
+        micro__stats_read(s, &sum);
+        CHECK_EQ_UINT(sum.requests, 1);
+        CHECK_EQ_UINT(stats_total(&sum), 1);
+        CHECK(sum.time_ns >= us * 1000);
+        uint64_t high = micro__stats_quantile(&sum, 1000), low = micro__stats_quantile(&sum, 0);
+        uint64_t most = UINT64_C(1)
+                        << MICRO__STATS_OCTAVES; /* beyond it times are not told apart */
+        if (us < most)
+            CHECK(high >= us * 1000 && low <= sum.time_ns && high - low <= 1000 + low / 4);
+        else
+            CHECK(low >= most * 1000);
+        micro__stats_free(s);
+    }
+    micro_ctx_free(ctx);
+}
+
+TEST(stats_quantiles_of_a_known_spread)
+{
+    micro__stats *s = micro__stats_new();
+    micro_ctx *ctx = micro_ctx_new(NULL);
+    micro__stats_sum sum;
+
+    REQUIRE(s != NULL);
+    micro__stats_read(s, &sum);
+    CHECK_EQ_UINT(micro__stats_quantile(&sum, 500), 0); /* of nothing */
+    for (uint64_t i = 1; i <= 1000; i++) { /* 1 to 1000 s: far more than a test takes */
+        micro__stats_begin(s, ctx);
+        micro__stats_end(s, ctx, micro__now_ns() - i * 100000000, MICRO__DONE_OK);
+    }
+    micro__stats_read(s, &sum);
+    CHECK_EQ_UINT(sum.requests, 1000);
+    for (unsigned per_mille = 100; per_mille <= 900; per_mille += 100) {
+        double got = (double)micro__stats_quantile(&sum, per_mille) / 1e8;
+        NOTE("%u per mille: %g", per_mille, got);
+        CHECK(got > per_mille * 0.8 && got < per_mille * 1.25);
+    }
+    micro__stats_free(s);
+    micro__stats_free(NULL);
+    micro_ctx_free(ctx);
+}
+
+TEST(stats_outcomes_and_what_runs)
+{
+    micro__stats *s = micro__stats_new();
+    micro_ctx *ctxs[8];
+    micro__stats_sum sum;
+
+    REQUIRE(s != NULL);
+    for (size_t i = 0; i < MICRO_COUNTOF(ctxs); i++) { /* contexts of several shards */
+        ctxs[i] = micro_ctx_new(NULL);
+        for (int k = 0; k < MICRO__DONE_COUNT; k++)
+            micro__stats_end(s, ctxs[i], micro__stats_begin(s, ctxs[i]), (micro__outcome)k);
+        micro__stats_begin(s, ctxs[i]);
+    }
+    micro__stats_read(s, &sum);
+    CHECK_EQ_UINT(sum.requests, 8 * MICRO__DONE_COUNT);
+    CHECK_EQ_UINT(sum.running, 8);
+    for (int k = 0; k < MICRO__DONE_COUNT; k++)
+        CHECK_EQ_UINT(sum.outcomes[k], 8);
+    micro__stats_end(NULL, ctxs[0], micro__stats_begin(NULL, ctxs[0]), MICRO__DONE_OK);
+    micro__stats_read(NULL, &sum);
+    CHECK_EQ_UINT(sum.requests, 0);
+    for (size_t i = 0; i < MICRO_COUNTOF(ctxs); i++)
+        micro_ctx_free(ctxs[i]);
+    micro__stats_free(s);
+}
+
+/* ---- Debug.Stats --------------------------------------------------------------------------- */
+
+static const micro_method stats_method = { .size_ = sizeof stats_method,
+                                           .name = "Debug.Stats",
+                                           .req = &micro_type_empty,
+                                           .rsp = &micro_type_value };
+
+typedef struct stats_fixture {
+    micro_registry *reg;
+    micro_service *svc, *client;
+    micro_ctx *ctx;
+} stats_fixture;
+
+static bool stats_start(stats_fixture *f)
+{
+    f->reg = micro_registry_memory_new();
+    f->svc = hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = f->reg));
+    f->client = micro_service_new(.registry = f->reg, .name = "client");
+    f->ctx = micro_ctx_new(f->client);
+    return CHECK(f->svc && f->ctx);
+}
+
+static void stats_end(stats_fixture *f)
+{
+    micro_ctx_free(f->ctx);
+    micro_service_free(f->client);
+    micro_service_free(f->svc);
+    micro_registry_free(f->reg);
+}
+
+static uint64_t stats_number(const micro_value *in, const char *name)
+{
+    const micro_value *v = micro_value_get(in, name);
+
+    return v->kind == MICRO_VALUE_INT || v->kind == MICRO_VALUE_UINT ? v->as.u : 0;
+}
+
+static const micro_value *stats_ask(stats_fixture *f)
+{
+    micro_value *all = micro_new(f->ctx, micro_value);
+    micro_empty none = { 0 };
+    micro_err err = micro_call(f->ctx, "go.micro.srv.greeter", &stats_method, &none, all, NULL);
+
+    CHECK_EQ_INT(err, MICRO_OK);
+    return all;
+}
+
+static const micro_value *stats_endpoint(const micro_value *all, const char *name)
+{
+    const micro_value *list = micro_value_get(all, "endpoints");
+    const micro_value *none = micro_value_get(all, "nothing");
+
+    for (size_t i = 0; list->kind == MICRO_VALUE_ARRAY && i < list->as.items.len; i++) {
+        const micro_value *e = &list->as.items.ptr[i];
+        if (micro_str_eq(micro_value_get(e, "name")->as.text, micro_s(name)))
+            return e;
+    }
+    CHECK(!"an endpoint of that name");
+    return none;
+}
+
+/* Calls n times; all of them end with err. */
+static void stats_load(micro_ctx *ctx, const micro_method *m, int n, micro_err err, micro_err other)
+{
+    const hello_msg req = { micro_s("J") };
+    hello_answer rsp;
+
+    for (int i = 0; i < n; i++) {
+        micro_err got = micro_call(ctx, "go.micro.srv.greeter", m, &req, &rsp, NULL);
+        CHECK(got == err || got == other);
+        micro_ctx_reset(ctx);
+    }
+}
+
+TEST(stats_of_a_counted_load)
+{
+    stats_fixture f;
+    const micro_method unknown = { .size_ = sizeof unknown,
+                                   .name = "Say.Nope",
+                                   .req = &micro_type_empty,
+                                   .rsp = &micro_type_empty };
+
+    REQUIRE(stats_start(&f));
+    const micro_value *all = stats_ask(&f);
+    CHECK_EQ_UINT(stats_number(all, "requests"), 0);
+    CHECK_EQ_UINT(stats_number(stats_endpoint(all, "Say.Hello"), "requests"), 0);
+    stats_load(f.ctx, &hello_say_method, 120, MICRO_OK, MICRO_OK);
+    stats_load(f.ctx, &hello_fail_method, 30, 400, 400);
+    stats_load(f.ctx, &hello_plain_method, 20, MICRO_EPLAIN, MICRO_EREMOTE);
+    stats_load(f.ctx, &unknown, 7, MICRO_EPLAIN, MICRO_EREMOTE);
+    all = stats_ask(&f);
+    CHECK_EQ_UINT(stats_number(all, "requests"), 170);
+    CHECK_EQ_UINT(stats_number(all, "errors"), 50);
+    CHECK_EQ_UINT(stats_number(all, "rejected"), 7);
+    CHECK_EQ_UINT(stats_number(all, "running"), 0);
+    const micro_value *say = stats_endpoint(all, "Say.Hello");
+    CHECK_EQ_UINT(stats_number(say, "requests"), 120);
+    CHECK_EQ_UINT(stats_number(say, "errors"), 0);
+    CHECK(stats_number(say, "time") > 0);
+    CHECK(stats_number(say, "p50") <= stats_number(say, "p90"));
+    CHECK(stats_number(say, "p90") <= stats_number(say, "p99"));
+    const micro_value *fail = stats_endpoint(all, "Test.Fail");
+    CHECK_EQ_UINT(stats_number(fail, "errors"), 30);
+    CHECK_EQ_UINT(stats_number(fail, "client_errors"), 30);
+    const micro_value *plain = stats_endpoint(all, "Test.Plain");
+    CHECK_EQ_UINT(stats_number(plain, "errors"), 20);
+    CHECK_EQ_UINT(stats_number(plain, "client_errors") + stats_number(plain, "server_errors"), 0);
+    stats_end(&f);
+}
+
+/* What cannot be read or encoded counts for its endpoint, as the error that it was. */
+TEST(stats_count_what_never_reached_the_handler)
+{
+    stats_fixture f;
+    char out[4096];
+
+    REQUIRE(stats_start(&f));
+    int fd = raw_connect(micro_service_address(f.svc));
+    raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
+                 "Content-Length: 10\r\n\r\n{\"name\":1}");
+    CHECK(strstr(raw_reply(fd, out, sizeof out, 2000), "Micro-Error") != NULL);
+    const micro_value *say = stats_endpoint(stats_ask(&f), "Say.Hello");
+    CHECK_EQ_UINT(stats_number(say, "requests"), 1);
+    CHECK_EQ_UINT(stats_number(say, "client_errors"), 1);
+    close(fd);
+    stats_end(&f);
+}
+
+static atomic_bool stats_go;
+
+static micro_err stats_on_hold(micro_ctx *ctx, const hello_msg *req, hello_answer *rsp)
+{
+    (void)ctx;
+    (void)req;
+    (void)rsp;
+    micro_block_begin();
+    while (!atomic_load(&stats_go))
+        usleep(1000);
+    micro_block_end();
+    return MICRO_OK;
+}
+
+/* Asks until so many requests run. */
+static bool stats_until_running(stats_fixture *f, uint64_t wanted)
+{
+    for (int i = 0; i < 5000; i++) {
+        if (stats_number(stats_endpoint(stats_ask(f), "Test.Slow"), "running") == wanted)
+            return true;
+        micro_ctx_reset(f->ctx);
+        raw_sleep(2);
+    }
+    return false;
+}
+
+TEST_OF_THREADS(overlap, stats_show_what_runs)
+{
+    stats_fixture f = { .reg = micro_registry_memory_new() };
+    int fds[5];
+
+    f.svc = micro_service_new(.name = "go.micro.srv.greeter", .registry = f.reg,
+                              .address = "127.0.0.1:0");
+    hello_slow_handle(f.svc, stats_on_hold, NULL);
+    REQUIRE(micro_service_start(f.svc) == MICRO_OK);
+    f.client = micro_service_new(.registry = f.reg, .name = "client");
+    f.ctx = micro_ctx_new(f.client);
+    for (size_t i = 0; i < MICRO_COUNTOF(fds); i++) {
+        fds[i] = raw_connect(micro_service_address(f.svc));
+        raw_send(fds[i], "POST / HTTP/1.1\r\nContent-Type: application/json\r\n"
+                         "Micro-Method: Test.Slow\r\nContent-Length: 0\r\n\r\n");
+    }
+    CHECK(stats_until_running(&f, MICRO_COUNTOF(fds)));
+    CHECK_EQ_UINT(stats_number(stats_endpoint(stats_ask(&f), "Test.Slow"), "requests"), 0);
+    atomic_store(&stats_go, true);
+    CHECK(stats_until_running(&f, 0));
+    CHECK_EQ_UINT(stats_number(stats_endpoint(stats_ask(&f), "Test.Slow"), "requests"),
+                  MICRO_COUNTOF(fds));
+    for (size_t i = 0; i < MICRO_COUNTOF(fds); i++)
+        close(fds[i]);
+    stats_end(&f);
+}
+
+/* ---- against /proc ------------------------------------------------------------------------- */
+
+static uint64_t stats_tasks(void)
+{
+    DIR *dir = opendir("/proc/self/task");
+    uint64_t n = 0;
+
+    for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir))
+        n += e->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+static uint64_t stats_resident(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[256];
+    unsigned long long kilobytes = 0;
+
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "VmRSS: %llu", &kilobytes) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kilobytes * 1024;
+}
+
+/* The service is in this process. What its threads count as memory is off by a little, and it may
+ * start or end a thread meanwhile. */
+TEST(stats_agree_with_proc)
+{
+    stats_fixture f;
+    bool same = false;
+
+    REQUIRE(stats_start(&f));
+    for (int i = 0; i < 100 && !same; i++) {
+        uint64_t tasks = stats_tasks(), resident = stats_resident();
+        const micro_value *all = stats_ask(&f);
+        uint64_t memory = stats_number(all, "memory");
+        same = tasks == stats_number(all, "threads") && tasks == stats_tasks() &&
+               memory > resident - resident / 4 && memory < resident + resident / 4;
+        micro_ctx_reset(f.ctx);
+    }
+    CHECK(same);
+    stats_end(&f);
+}
