@@ -9,7 +9,7 @@
  *    1 Configuration    2 Version, errors    3 Strings, lists    4 Messages      5 Context
  *    6 Service          7 Calls              8 Async calls      11 Middleware
  *   12 Choosing nodes  13 Registry          15 Transport        16 Codecs, JSON
- *   17 Flags, plug-ins 18 Running           19 Log              20 Memory
+ *   17 Flags, plug-ins 18 Running           19 Log, metrics     20 Memory
  *   21 Toolkit         22 Machinery (not for reading)
  *
  * Rules that hold everywhere
@@ -397,6 +397,7 @@ typedef struct micro_service_opts {
     int max_body;                  /* MICRO_MAX_BODY */
     int idle_ms;                   /* a silent connection is closed, 75 000 */
     int drain_ms;                  /* stop waits for handlers, 30 000; 1: does not; OFF: for ever */
+    bool metrics;                  /* answers GET /metrics, section 15 */
 } micro_service_opts;
 
 /* C:   micro_service_new(.name = "greeter", .argc = argc, .argv = argv)
@@ -839,7 +840,14 @@ MICRO_API int micro_poll_timeout(micro_service *svc);
 MICRO_API MICRO_CHECKED micro_err micro_post(micro_service *svc, int delay_ms,
                                              void (*fn)(void *arg), void *arg);
 
-/* ---- 19. Log ---------------------------------------------------------------------------------*/
+/* ---- 19. Log, metrics ---------------------------------------------------------------------------
+ * Each endpoint counts its requests, their errors by kind (client: 400 to 499, server: 500 to 599,
+ * other), those that run, and how long they took, from the whole request to the whole reply. It
+ * costs two looks at the clock and no lock. Debug.Stats, and so `micro stats`, tells them. With
+ * .metrics (--metrics), GET /metrics on the service's own port gives them to Prometheus:
+ *     micro_requests_total{endpoint,outcome}    micro_requests_running{endpoint}
+ *     micro_request_duration_seconds{endpoint}  micro_requests_rejected_total (came to no endpoint)
+ *     micro_service_info{name,version,id}       process_... (start, memory, threads) */
 
 enum micro_log_level {
     MICRO_LOG_NONE, MICRO_LOG_ERROR, MICRO_LOG_WARN, MICRO_LOG_INFO, MICRO_LOG_DEBUG

@@ -370,6 +370,8 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
                    .body = req->body,
                    .len = req->body_len };
 
+    if (micro__server_metrics(s, req->head, reply))
+        return;
     d.ctx->info.stage = MICRO_WRAP_HANDLER;
     d.ctx->info.service = s->name;
     bool open = dispatch_open(&d);

@@ -57,7 +57,8 @@ typedef struct micro__route {
 
 typedef struct micro__server {
     micro_service *svc;
-    const char *name;
+    const char *name, *version, *id; /* id: the node's is name-id */
+    bool metrics;                    /* GET /metrics is answered */
     const micro_codec *const *codecs; /* the program's own */
     size_t ncodecs;
     const micro__wraps *wraps;
@@ -88,6 +89,12 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
 /* A micro_deliver_fn's work for other transports: serves msg and sends the answer. */
 MICRO_PRIVATE void micro__server_deliver(micro__server *s, micro_transport *t, micro_sock *from,
                                          micro_msg *msg);
+
+/* ---- metrics.c ----------------------------------------------------------------------------- */
+
+/* True: the request was a GET /metrics, and is answered. */
+MICRO_PRIVATE bool micro__server_metrics(micro__server *s, const micro__http_head *head,
+                                         micro__reply *reply);
 
 /* ---- debug.c ------------------------------------------------------------------------------- */
 

@@ -47,6 +47,8 @@ static const micro__flag_row flags_rows[] = {
                 "Seconds between registrations; 0: only one; else half of register_ttl"),
     { "log_level", "MICRO_LOG_LEVEL", MICRO__FLAG_LEVEL, false, FLAGS_AT(log_level), "error",
       "none, error, warn, info, debug", "What is logged" },
+    { "metrics", "MICRO_METRICS", MICRO__FLAG_BOOL, false, FLAGS_AT(metrics), NULL, NULL,
+      "Answer GET /metrics, for Prometheus" },
     FLAGS_LIMIT(INT, "loops", "LOOPS", loops, NULL,
                 "Event loops; 0: no threads; else one for a processor"),
     { "max_threads", "MICRO_MAX_THREADS", MICRO__FLAG_INT, false, FLAGS_AT(max_threads), "256",

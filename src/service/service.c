@@ -64,6 +64,7 @@ static void service_settings(micro_service *svc)
     s->max_body = o->max_body;
     s->idle_ms = o->idle_ms;
     s->drain_ms = o->drain_ms;
+    s->metrics = o->metrics;
     s->log_level = -1;
 }
 
@@ -174,6 +175,9 @@ static void service_server(micro_service *svc)
 {
     svc->server.svc = svc;
     svc->server.name = svc->s.name;
+    svc->server.version = svc->s.version;
+    svc->server.id = svc->s.id;
+    svc->server.metrics = svc->s.metrics;
     svc->server.codecs = svc->o.codecs;
     svc->server.ncodecs = svc->o.ncodecs;
     svc->server.wraps = &svc->wraps;
