@@ -452,6 +452,7 @@ MICRO_API void micro_service_on(micro_service *svc, enum micro_moment when,
  *     micro_err say_hello_with(ctx, service, &req, &rsp, opts);
  *     void say_hello_start(ctx, service, &req, done, arg);               section 8
  *     void say_hello_start_with(ctx, service, &req, opts, done, arg);
+ *     size_t say_hello_start_all(ctx, service, &req, opts, done, arg);   every node
  *     void say_hello_handle(svc, handler, state);                        serve
  *         micro_err handler(micro_ctx *ctx, const hello_req *req, hello_rsp *rsp);
  *     const micro_method say_hello_method;
@@ -488,7 +489,7 @@ struct micro_call_opts {
     const char *label;             /* nodes with this metadata only, "key=value" */
     bool listed;                   /* nodes that registered the endpoint only */
     const struct micro_strategy *strategy; /* section 12; random */
-    const char *key;               /* for a strategy that wants one: same key, same node */
+    const char *key;               /* for micro_strategy_hash: same key, same node */
     bool (*filter)(void *arg, const micro_node *node); /* asked for every node on every call */
     int (*backoff)(void *arg, int attempt); /* ms before attempt 2...; 10, 100, 1000, jittered */
     bool (*retry)(void *arg, micro_ctx *ctx, micro_err err, int attempt); /* the last word */
@@ -535,6 +536,17 @@ typedef void micro_done_fn(micro_ctx *child, micro_err err, micro_fn *fn, const 
 MICRO_API void micro_call_start(micro_ctx *ctx, const char *service, const micro_method *method,
                                 const void *req, const micro_call_opts *opts, micro_done_fn *done,
                                 micro_fn *fn, void *arg);
+
+/* Scatter and gather: a call to each node of the service that the options let through, all at
+ * once; done runs for each, and its ctx's info says with which peer; gather with micro_ctx_wait.
+ * A further attempt goes to the same node. Waits here only for a name that is not known yet.
+ * Returns how many calls were started; none: done has run once, on the parent. Several services:
+ * start a call each.
+ * [child | by done: call | ctx] */
+MICRO_API size_t micro_call_start_all(micro_ctx *ctx, const char *service,
+                                      const micro_method *method, const void *req,
+                                      const micro_call_opts *opts, micro_done_fn *done,
+                                      micro_fn *fn, void *arg);
 
 /* Waits until the calls started on ctx have ended, at most until its deadline. Where
  * micro_poll drives, it drives meanwhile, and in a callback or handler fails with EBUSY.
@@ -609,6 +621,7 @@ typedef struct micro_pick {        /* what a strategy may go by; grows at the en
     uint64_t random;               /* fresh bits */
     int attempt;                   /* from 1 */
     size_t last;                   /* the attempt before; SIZE_MAX: none, or set changed */
+    const void *lib_;
 } micro_pick;
 
 /* Constant, or first in a struct that holds its state. pick must not block; it is called by many
@@ -619,8 +632,16 @@ typedef struct micro_strategy {
     size_t (*pick)(const struct micro_strategy *self, const micro_pick *from);
 } micro_strategy;
 
-/* Built in. [lib | - | any] */
-MICRO_API const micro_strategy micro_strategy_random, micro_strategy_round_robin;
+/* This process's calls in progress to that node; 0 in sets of yours. [- | - | in pick] */
+MICRO_API uint32_t micro_pick_running(const micro_pick *from, size_t index);
+
+/* Built in. least_calls: the node with the fewest calls in progress; two_choices: the better of two
+ * at random, which spares many callers from choosing the same. hash: .key's node, the same in every
+ * process as long as it is there; when nodes come and go only their keys move; no key: random. A
+ * further attempt goes to another node, with hash to the next in the key's order.
+ * [lib | - | any] */
+MICRO_API const micro_strategy micro_strategy_random, micro_strategy_round_robin,
+    micro_strategy_least_calls, micro_strategy_two_choices, micro_strategy_hash;
 
 /* select waits only for a name not known yet; release returns what it gave. mark: how an attempt
  * ended. reset: forget what was marked and cached; NULL: all. */
@@ -916,6 +937,13 @@ MICRO_API bool micro_list_grow_(micro_ctx *ctx, void *list, size_t element_size)
                                   void (*done_)(micro_ctx *, micro_err, const Rsp *, void *), \
                                   void *arg_) \
     { id##_start_with(ctx_, service_, req_, NULL, done_, arg_); } \
+    MICRO_INLINE_ size_t id##_start_all(micro_ctx *ctx_, const char *service_, const Req *req_, \
+                                        const micro_call_opts *opts_, \
+                                        void (*done_)(micro_ctx *, micro_err, const Rsp *, \
+                                                      void *), \
+                                        void *arg_) \
+    { return micro_call_start_all(ctx_, service_, &id##_method, req_, opts_, id##_done_, \
+                                  (micro_fn *)done_, arg_); } \
     MICRO_INLINE_ micro_err id##_invoke_(micro_ctx *ctx_, micro_fn *fn_, const void *req_, \
                                          void *rsp_) \
     { return ((micro_err (*)(micro_ctx *, const Req *, Rsp *))fn_)(ctx_, (const Req *)req_, \

@@ -15,7 +15,7 @@ static micro__nodeset *seltest_set(const seltest_node *from, size_t n)
     micro_ignore(seltest_collect(&r, ctx, "s", SIZE_MAX, &list));
     for (size_t i = 0; i < list.len; i++)
         CHECK(micro__entries_merge(&ctx->arena, &merged, &list.ptr[i]));
-    micro__nodeset *set = micro__nodeset_new(&merged);
+    micro__nodeset *set = micro__nodeset_new(&merged, NULL);
     micro_ctx_free(ctx); /* the set has copies */
     pthread_mutex_destroy(&r.lock);
     return set;

@@ -364,6 +364,18 @@ static micro_err async_encode(micro__async *a, const void *req)
     return micro__codec_encode(k->codec, k->ctx, k->method->req, req, k->message);
 }
 
+/* So is the node. */
+static micro_err async_only(micro__async *a, const micro_node *node)
+{
+    micro_ctx *ctx = a->k.ctx;
+    micro_node *only = micro__arena_zero(&ctx->arena, sizeof *only);
+
+    if (!only || !micro__node_copy(&ctx->arena, only, node))
+        return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
+    a->k.only = only;
+    return MICRO_OK;
+}
+
 static micro_err async_prepare(micro__async *a, const void *req)
 {
     micro__call *k = &a->k;
@@ -418,7 +430,7 @@ static micro_err async_wrap(micro__async *a)
 }
 
 static micro_err async_decide(micro__async *a, const char *service, const void *req,
-                              const micro_call_opts *opts)
+                              const micro_call_opts *opts, const micro_node *only)
 {
     const micro__wraps *wraps = a->k.c->wraps;
     micro_ctx *ctx = a->k.ctx;
@@ -426,6 +438,8 @@ static micro_err async_decide(micro__async *a, const char *service, const void *
 
     if (err == MICRO_OK)
         err = async_own(a, service);
+    if (err == MICRO_OK && only)
+        err = async_only(a, only);
     if (err == MICRO_OK && micro__wrapped(wraps, MICRO_WRAP_CLIENT | MICRO_WRAP_CALL))
         err = async_wrap(a);
     micro__ctx_keep(ctx);
@@ -441,7 +455,8 @@ static micro_err async_decide(micro__async *a, const char *service, const void *
 MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx,
                                        const char *service, const micro_method *method,
                                        const void *req, const micro_call_opts *opts,
-                                       micro_done_fn *done, micro_fn *fn, void *arg)
+                                       const micro_node *only, micro_done_fn *done, micro_fn *fn,
+                                       void *arg)
 {
     micro_ctx *child = micro__child_new(ctx, e);
     micro__async *a = child ? micro__arena_zero(&child->arena, sizeof *a) : NULL;
@@ -464,6 +479,6 @@ MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro
     a->arg = arg;
     a->loop = micro__engine_loop(e);
     micro__type_zero(method->rsp, rsp);
-    a->err = async_decide(a, service, req, opts);
+    a->err = async_decide(a, service, req, opts, only);
     async_push(a, async_begin, 0);
 }

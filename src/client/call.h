@@ -17,12 +17,14 @@ typedef struct micro__call {
     void *rsp;
     micro_call_opts o; /* the client's defaults and the call's own, 0 resolved */
     const micro_codec *codec;
-    uint64_t deadline; /* of all attempts; 0: none */
-    int attempt;       /* from 1 */
-    size_t last;       /* index of the node before */
+    uint64_t deadline;      /* of all attempts; 0: none */
+    int attempt;            /* from 1 */
+    size_t last;            /* index of the node before */
+    const micro_node *only; /* the node for all attempts; NULL: chosen for each */
     /* one attempt */
     const micro_nodes *nodes; /* held; NULL for a direct address */
     const micro_node *node;   /* NULL for a direct address */
+    micro__health *health;    /* of the node, counts this call; NULL: not kept */
     char address[128];
     micro__wire wire;
     bool untouched; /* it is certain that the request was not executed */
@@ -30,11 +32,14 @@ typedef struct micro__call {
     micro_err outcome;
 } micro__call;
 
-/* client.c. options: the client's defaults and the call's own into k->o, and the codec. choose: a
+/* client.c. options: the client's defaults and the call's own into k->o, and the codec. select:
+ * the service's nodes, to be released; filter: which of them the options let through. choose: a
  * node for this attempt, its address and protocol; unchoose marks how it did. again: whether the
  * result allows another try; backoff: ms before it, < 0: no time. over: ECANCELED, ETIMEDOUT. info:
  * what ctx's info says of this attempt; describe: what middleware is told at this stage. */
 MICRO_PRIVATE micro_err micro__call_options(micro__call *k, const micro_call_opts *opts);
+MICRO_PRIVATE micro_err micro__call_select(micro__call *k, const micro_nodes **nodes);
+MICRO_PRIVATE micro__filter micro__call_filter(const micro__call *k);
 MICRO_PRIVATE micro_err micro__call_choose(micro__call *k);
 MICRO_PRIVATE void micro__call_unchoose(micro__call *k);
 MICRO_PRIVATE bool micro__call_again(micro__call *k, micro_err err);

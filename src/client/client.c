@@ -80,16 +80,40 @@ static micro_err client_protocol(micro__call *k)
     return MICRO_OK;
 }
 
-static micro_err client_pick(micro__call *k)
+MICRO_PRIVATE micro_err micro__call_select(micro__call *k, const micro_nodes **nodes)
 {
-    const micro_call_opts *o = &k->o;
-    micro__filter filter = { o->version, o->label, o->listed ? k->method->name : NULL, o->filter,
-                             o->arg };
-    bool any = !o->version && !o->label && !o->listed && !o->filter;
-    micro_err err = micro__selector_select(k->c->selector, k->ctx, k->service, &k->nodes);
+    micro_err err = micro__selector_select(k->c->selector, k->ctx, k->service, nodes);
 
     if (err == MICRO_ENOTFOUND) /* as go-micro's client puts it */
         return micro__ctx_local(k->ctx, err, "none available");
+    return err;
+}
+
+MICRO_PRIVATE micro__filter micro__call_filter(const micro__call *k)
+{
+    const micro_call_opts *o = &k->o;
+
+    return (micro__filter){ o->version, o->label, o->listed ? k->method->name : NULL, o->filter,
+                            o->arg };
+}
+
+static micro_err client_address(micro__call *k)
+{
+    if (k->node->address.len >= sizeof k->address)
+        return micro__ctx_local(k->ctx, MICRO_EINVAL, "node %.*s: address too long",
+                                MICRO_STR_ARG(k->node->id));
+    memcpy(k->address, k->node->address.ptr, k->node->address.len);
+    k->address[k->node->address.len] = 0;
+    return client_protocol(k);
+}
+
+static micro_err client_pick(micro__call *k)
+{
+    const micro_call_opts *o = &k->o;
+    micro__filter filter = micro__call_filter(k);
+    bool any = !o->version && !o->label && !o->listed && !o->filter;
+    micro_err err = micro__call_select(k, &k->nodes);
+
     if (err != MICRO_OK)
         return err;
     uint64_t turn = micro__select_turn(k->nodes, o->strategy);
@@ -98,12 +122,12 @@ static micro_err client_pick(micro__call *k)
     if (err != MICRO_OK)
         return micro__ctx_local(k->ctx, err,
                                 err == MICRO_ENONODE ? "none available" : "out of memory");
-    if (k->node->address.len >= sizeof k->address)
-        return micro__ctx_local(k->ctx, MICRO_EINVAL, "node %.*s: address too long",
-                                MICRO_STR_ARG(k->node->id));
-    memcpy(k->address, k->node->address.ptr, k->node->address.len);
-    k->address[k->node->address.len] = 0;
-    return client_protocol(k);
+    micro__nodeset *set = micro__nodeset_of(k->nodes);
+    if (set) {
+        k->health = set->health[k->last];
+        atomic_fetch_add_explicit(&k->health->running, 1, memory_order_relaxed);
+    }
+    return client_address(k);
 }
 
 static micro_err client_direct(micro__call *k)
@@ -116,21 +140,25 @@ static micro_err client_direct(micro__call *k)
 
 MICRO_PRIVATE micro_err micro__call_choose(micro__call *k)
 {
-    k->node = NULL;
+    k->node = k->only;
     k->nodes = NULL;
-    k->outcome = k->o.address ? client_direct(k) : client_pick(k);
+    k->health = NULL;
+    k->outcome = k->only ? client_address(k) : k->o.address ? client_direct(k) : client_pick(k);
     k->tried = k->outcome != MICRO_OK;
     return k->outcome;
 }
 
 MICRO_PRIVATE void micro__call_unchoose(micro__call *k)
 {
+    if (k->health)
+        atomic_fetch_sub_explicit(&k->health->running, 1, memory_order_relaxed);
     if (k->node && k->tried)
         micro__selector_mark(k->c->selector, k->service, k->node, k->outcome);
     if (k->nodes)
         micro__selector_release(k->c->selector, k->nodes);
     k->node = NULL;
     k->nodes = NULL;
+    k->health = NULL;
 }
 
 /* ---- middleware ---------------------------------------------------------------------------- */

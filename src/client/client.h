@@ -57,10 +57,16 @@ MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, con
                                            const micro_method *method, const void *req, void *rsp,
                                            const micro_call_opts *opts);
 
-/* micro_call_start: e is where it runs. */
+/* micro_call_start: e is where it runs; only: the node to call, NULL: one is chosen. */
 MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx,
                                        const char *service, const micro_method *method,
                                        const void *req, const micro_call_opts *opts,
-                                       micro_done_fn *done, micro_fn *fn, void *arg);
+                                       const micro_node *only, micro_done_fn *done, micro_fn *fn,
+                                       void *arg);
+/* micro_call_start_all. */
+MICRO_PRIVATE size_t micro__client_start_all(micro__client *c, micro__engine *e, micro_ctx *ctx,
+                                             const char *service, const micro_method *method,
+                                             const void *req, const micro_call_opts *opts,
+                                             micro_done_fn *done, micro_fn *fn, void *arg);
 
 #endif

@@ -246,6 +246,13 @@ static bool registry_copy_node(micro__arena *a, micro_node *to, const micro_node
            micro__pairs_copy(a, &to->metadata, &from->metadata);
 }
 
+MICRO_PRIVATE bool micro__node_copy(micro__arena *a, micro_node *to, const micro_node *from)
+{
+    micro_str version;
+    return registry_copy_str(a, &version, from->version) &&
+           registry_copy_node(a, to, from, version);
+}
+
 MICRO_PRIVATE bool micro__entry_copy(micro__arena *a, micro_entry *to, const micro_entry *from)
 {
     memset(to, 0, sizeof *to);

@@ -15,8 +15,9 @@
 
 /* ---- registry.c: model ------------------------------------------------------------------------*/
 
-/* Deep copy into the arena; false: out of memory. */
+/* Deep copies into the arena; false: out of memory. */
 MICRO_PRIVATE bool micro__entry_copy(micro__arena *a, micro_entry *to, const micro_entry *from);
+MICRO_PRIVATE bool micro__node_copy(micro__arena *a, micro_node *to, const micro_node *from);
 MICRO_PRIVATE bool micro__desc_copy(micro__arena *a, micro_desc *to, const micro_desc *from);
 /* Adds the nodes of e to the entry of the same version in list (endpoints from the first seen of a
  * version), or a new entry; a node with an id that is there replaces it. Copies. */

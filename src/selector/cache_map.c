@@ -384,7 +384,7 @@ static bool cache_blend(micro__cache *c, micro__cache_name *n, const micro_entri
     }
     cache_compact(&list);
     if (ok && list.len) {
-        set = micro__nodeset_new(&list);
+        set = micro__nodeset_new(&list, n->all);
         ok = set != NULL;
     }
     micro__arena_free(&a);
@@ -400,7 +400,7 @@ MICRO_PRIVATE bool micro__cache_learn(micro__cache *c, micro__cache_name *n,
         cache_named(n, &entries->ptr[i], false);
     if (!whole)
         return cache_blend(c, n, entries, false);
-    micro__nodeset *set = micro__nodeset_new(entries);
+    micro__nodeset *set = micro__nodeset_new(entries, n->all);
     if (set)
         cache_replace(c, n, set);
     return set != NULL;

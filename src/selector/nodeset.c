@@ -56,7 +56,8 @@ static void nodeset_fill(micro__nodeset *set, const micro_node **nodes,
     set->nodes.lib_ = set;
 }
 
-MICRO_PRIVATE micro__nodeset *micro__nodeset_new(const micro_entries *entries)
+MICRO_PRIVATE micro__nodeset *micro__nodeset_new(const micro_entries *entries,
+                                                 const micro__nodeset *before)
 {
     micro__arena a;
     micro__arena_init(&a, NULL, 0);
@@ -64,21 +65,30 @@ MICRO_PRIVATE micro__nodeset *micro__nodeset_new(const micro_entries *entries)
     micro__nodeset *set = micro__arena_zero(&a, sizeof *set);
     const micro_node **nodes = micro__arena_zero(&a, n * sizeof *nodes);
     const micro_endpoints **endpoints = micro__arena_zero(&a, n * sizeof *endpoints);
-    if (!set || !nodes || !endpoints || !nodeset_copy_entries(&a, &set->entries, entries)) {
+    micro__health **health = micro__arena_zero(&a, n * sizeof(micro__health *));
+    bool ok =
+        set && nodes && endpoints && health && nodeset_copy_entries(&a, &set->entries, entries);
+    if (ok) {
+        nodeset_fill(set, nodes, endpoints);
+        set->health = health;
+        ok = micro__health_attach(set, before);
+    }
+    if (!ok) {
         micro__arena_free(&a);
         return NULL;
     }
-    nodeset_fill(set, nodes, endpoints);
     atomic_init(&set->refs, 1);
     set->arena = a;
     return set;
 }
 
 /* A subset in one block with room for extra bytes; its parent is not yet set. */
-static micro__nodeset *nodeset_part(const micro_nodes *from, const uint32_t *index, size_t n,
+static micro__nodeset *nodeset_part(const micro__nodeset *whole, const uint32_t *index, size_t n,
                                     size_t extra, char **room)
 {
-    size_t each = sizeof(micro_node *) + sizeof(micro_endpoints *) + sizeof(uint32_t);
+    const micro_nodes *from = &whole->nodes;
+    size_t each = sizeof(micro_node *) + sizeof(micro_endpoints *) + sizeof(micro__health *) +
+                  sizeof(uint32_t);
     size_t block = sizeof(micro__nodeset) + n * each + extra;
     micro__nodeset *set = micro__alloc(block);
     if (!set)
@@ -86,11 +96,13 @@ static micro__nodeset *nodeset_part(const micro_nodes *from, const uint32_t *ind
     memset(set, 0, sizeof *set);
     const micro_node **nodes = (const micro_node **)(void *)(set + 1);
     const micro_endpoints **endpoints = (const micro_endpoints **)(void *)(nodes + n);
-    set->index = (uint32_t *)(void *)(endpoints + n);
+    set->health = (micro__health **)(void *)(endpoints + n);
+    set->index = (uint32_t *)(void *)(set->health + n);
     *room = (char *)(set->index + n);
     for (size_t i = 0; i < n; i++) {
         nodes[i] = from->ptr[index[i]];
         endpoints[i] = from->endpoints ? from->endpoints[index[i]] : NULL;
+        set->health[i] = whole->health[index[i]];
         set->index[i] = index[i];
         /* not the parent's share of each node, but it differs when the nodes or the parent do */
         set->nodes.hash += micro__hash_mix(from->hash, index[i] + 1);
@@ -108,7 +120,7 @@ MICRO_PRIVATE micro__nodeset *micro__nodeset_subset(micro__nodeset *parent, cons
                                                     size_t n)
 {
     char *room;
-    micro__nodeset *set = nodeset_part(&parent->nodes, index, n, 0, &room);
+    micro__nodeset *set = nodeset_part(parent, index, n, 0, &room);
     if (set) {
         set->parent = parent;
         micro__nodeset_hold(parent);
@@ -129,6 +141,7 @@ MICRO_PRIVATE void micro__nodeset_destroy(micro__nodeset *set)
     if (set->block) {
         micro__free(set, set->block);
     } else {
+        micro__health_detach(set);
         micro__arena a = set->arena; /* the set itself is in it */
         micro__arena_free(&a);
     }
@@ -198,7 +211,7 @@ static micro__nodeset *nodeset_filter(micro__nodeset *set, const micro__filter *
     for (size_t i = 0; i < 3; i++)
         extra += texts[i] ? strlen(texts[i]) + 1 : 0;
     char *room;
-    micro__nodeset *part = nodeset_part(&set->nodes, index, kept, extra, &room);
+    micro__nodeset *part = nodeset_part(set, index, kept, extra, &room);
     for (size_t i = 0; part && i < 3; i++)
         room = nodeset_keep_text(&part->filter[i], room, texts[i]);
     micro__free(index, n * sizeof *index);

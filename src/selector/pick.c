@@ -4,48 +4,64 @@
 
 #define PICK_STACK 64
 
-/* The place among what is left of what has place `last` in the whole; index: of each in the whole,
- * ascending, NULL: the same. */
-static size_t pick_inner(const micro_nodes *nodes, const uint32_t *index, size_t last)
+/* What there is to choose from: nodes, and of each the health (NULL: not known) and the place in
+ * the set that was given (ascending; NULL: the same). */
+typedef struct pick_view {
+    const micro_nodes *nodes;
+    micro__health *const *health;
+    const uint32_t *index;
+} pick_view;
+
+/* Room for a view made for one pick alone. */
+typedef struct pick_room {
+    const micro_node **nodes;
+    const micro_endpoints **endpoints;
+    micro__health **health;
+    uint32_t *index;
+} pick_room;
+
+/* The place in the view of what has place `last` in the set. */
+static size_t pick_inner(const pick_view *v, size_t last)
 {
-    if (!index || last == SIZE_MAX)
-        return last < nodes->len ? last : SIZE_MAX;
-    size_t low = 0, high = nodes->len;
+    if (!v->index || last == SIZE_MAX)
+        return last < v->nodes->len ? last : SIZE_MAX;
+    size_t low = 0, high = v->nodes->len;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        if (index[mid] < last)
+        if (v->index[mid] < last)
             low = mid + 1;
         else
             high = mid;
     }
-    return low < nodes->len && index[low] == last ? low : SIZE_MAX;
+    return low < v->nodes->len && v->index[low] == last ? low : SIZE_MAX;
 }
 
-static inline micro_err pick_from(const micro_nodes *nodes, const uint32_t *index, micro_pick *pick,
+static inline micro_err pick_from(const pick_view *v, micro_pick *pick,
                                   const micro_strategy *strategy, size_t *last,
                                   const micro_node **out)
 {
-    size_t n = nodes->len;
+    size_t n = v->nodes->len;
     if (!strategy)
         strategy = &micro_strategy_random;
     if (n == 0 || !MICRO__OP_SET(strategy, micro_strategy, pick))
         return MICRO_ENONODE;
-    pick->nodes = nodes;
-    pick->last = pick_inner(nodes, index, *last);
+    pick->nodes = v->nodes;
+    pick->lib_ = v->health;
+    pick->last = pick_inner(v, *last);
     pick->random = micro__random_fast();
     size_t i = strategy->pick(strategy, pick);
     if (i >= n)
         return MICRO_ENONODE;
-    *out = nodes->ptr[i];
-    *last = index ? index[i] : i;
+    *out = v->nodes->ptr[i];
+    *last = v->index ? v->index[i] : i;
     return MICRO_OK;
 }
 
-/* Asks the filter about every node. room holds what passes. */
-static void pick_filter(const micro_nodes *from, const uint32_t *outer, const micro__filter *filter,
-                        bool whole, micro_nodes *left, const micro_node **nodes,
-                        const micro_endpoints **endpoints, uint32_t *index)
+/* Asks the filter about every node; what passes goes into room. */
+static void pick_filter(const pick_view *v, const micro__filter *filter, bool whole,
+                        const pick_room *room, micro_nodes *left)
 {
+    const micro_nodes *from = v->nodes;
     size_t n = 0;
     uint64_t hash = from->len;
     for (size_t i = 0; i < from->len; i++) {
@@ -53,39 +69,53 @@ static void pick_filter(const micro_nodes *from, const uint32_t *outer, const mi
             continue;
         if (filter->fn && !filter->fn(filter->arg, from->ptr[i]))
             continue;
-        nodes[n] = from->ptr[i];
-        endpoints[n] = from->endpoints ? from->endpoints[i] : NULL;
-        index[n++] = outer ? outer[i] : (uint32_t)i;
+        room->nodes[n] = from->ptr[i];
+        room->endpoints[n] = from->endpoints ? from->endpoints[i] : NULL;
+        room->health[n] = v->health ? v->health[i] : NULL;
+        room->index[n++] = v->index ? v->index[i] : (uint32_t)i;
         hash = micro__hash_mix(hash, i + 1);
     }
-    left->ptr = nodes;
-    left->endpoints = endpoints;
+    left->ptr = room->nodes;
+    left->endpoints = room->endpoints;
     left->len = n;
     left->hash = from->hash ^ hash;
 }
 
+static micro_err pick_in_room(const pick_view *v, const micro__filter *filter, bool whole,
+                              const pick_room *room, micro_pick *pick,
+                              const micro_strategy *strategy, size_t *last, const micro_node **out)
+{
+    micro_nodes left = { .len = 0 };
+    const pick_view part = { &left, v->health ? room->health : NULL, room->index };
+    pick_filter(v, filter, whole, room, &left);
+    return pick_from(&part, pick, strategy, last, out);
+}
+
 /* The way with a list made for this pick alone: on the stack, or from the heap for many nodes. */
-static micro_err pick_slowly(const micro_nodes *from, const uint32_t *outer,
-                             const micro__filter *filter, bool whole, micro_pick *pick,
-                             const micro_strategy *strategy, size_t *last, const micro_node **out)
+static micro_err pick_slowly(const pick_view *v, const micro__filter *filter, bool whole,
+                             micro_pick *pick, const micro_strategy *strategy, size_t *last,
+                             const micro_node **out)
 {
     const micro_node *nodes[PICK_STACK];
     const micro_endpoints *endpoints[PICK_STACK];
+    micro__health *health[PICK_STACK];
     uint32_t index[PICK_STACK];
-    micro_nodes left = { .len = 0 };
-    if (from->len <= PICK_STACK) {
-        pick_filter(from, outer, filter, whole, &left, nodes, endpoints, index);
-        return pick_from(&left, index, pick, strategy, last, out);
+    pick_room room = { nodes, endpoints, health, index };
+    size_t n = v->nodes->len,
+           each = sizeof *nodes + sizeof *endpoints + sizeof *health + sizeof *index;
+    void *many = NULL;
+    if (n > PICK_STACK) {
+        many = micro__alloc(n * each);
+        if (!many)
+            return MICRO_ENOMEM;
+        room.nodes = many;
+        room.endpoints = (const micro_endpoints **)(void *)(room.nodes + n);
+        room.health = (micro__health **)(void *)(room.endpoints + n);
+        room.index = (uint32_t *)(void *)(room.health + n);
     }
-    size_t each = sizeof *nodes + sizeof *endpoints + sizeof *index;
-    const micro_node **many = micro__alloc(from->len * each);
-    if (!many)
-        return MICRO_ENOMEM;
-    const micro_endpoints **theirs = (const micro_endpoints **)(void *)(many + from->len);
-    uint32_t *places = (uint32_t *)(void *)(theirs + from->len);
-    pick_filter(from, outer, filter, whole, &left, many, theirs, places);
-    micro_err err = pick_from(&left, places, pick, strategy, last, out);
-    micro__free(many, from->len * each);
+    micro_err err = pick_in_room(v, filter, whole, &room, pick, strategy, last, out);
+    if (many)
+        micro__free(many, n * each);
     return err;
 }
 
@@ -95,23 +125,22 @@ MICRO_PRIVATE micro_err micro__select_pick(const micro_nodes *nodes, const micro
                                            size_t *last, const micro_node **out)
 {
     micro_pick pick = { .service = service, .key = key, .turn = turn, .attempt = attempt };
+    micro__nodeset *set = micro__nodeset_of(nodes);
+    pick_view v = { nodes, set ? set->health : NULL, NULL };
     *out = NULL;
     if (!filter)
-        return pick_from(nodes, NULL, &pick, strategy, last, out);
+        return pick_from(&v, &pick, strategy, last, out);
     bool whole = filter->version || filter->label || filter->endpoint;
-    micro__nodeset *set = micro__nodeset_of(nodes);
-    const uint32_t *index = NULL;
     if (whole && set) {
         const micro__nodeset *part = micro__nodeset_filtered(set, filter);
         if (part) {
-            nodes = &part->nodes;
-            index = part->index;
+            v = (pick_view){ &part->nodes, part->health, part->index };
             whole = false;
         }
     }
     if (whole || filter->fn)
-        return pick_slowly(nodes, index, filter, whole, &pick, strategy, last, out);
-    return pick_from(nodes, index, &pick, strategy, last, out);
+        return pick_slowly(&v, filter, whole, &pick, strategy, last, out);
+    return pick_from(&v, &pick, strategy, last, out);
 }
 
 static MICRO__ATOMIC(uint64_t) pick_turn; /* of sets that are not ours */

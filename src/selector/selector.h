@@ -5,11 +5,27 @@
 
 #include "../registry/registry.h"
 
+/* ---- health.c: what this process has seen of a node --------------------------------------------
+ * Shared by all sets that the node, at that address, is in. */
+
+typedef struct micro__health {
+    atomic_uint refs;    /* sets */
+    atomic_uint running; /* our calls in progress */
+    uint64_t id_hash;    /* micro__health_hash of the node's id */
+} micro__health;
+
+typedef struct micro__nodeset micro__nodeset;
+
+MICRO_PRIVATE uint64_t micro__health_hash(const char *text, size_t len);
+/* Gives each node of a set its health: what the set before (NULL: none) knew of it, else a new one.
+ * False: out of memory. */
+MICRO_PRIVATE bool micro__health_attach(micro__nodeset *set, const micro__nodeset *before);
+MICRO_PRIVATE void micro__health_detach(micro__nodeset *set);
+
 /* ---- nodeset.c: a micro_nodes with its count and memory, freed by the last holder -------------*/
 
 #define MICRO__NODESET_SUBSETS 16
 
-typedef struct micro__nodeset micro__nodeset;
 typedef MICRO__ATOMIC(micro__nodeset *) micro__nodeset_slot;
 
 /* What a call asks of nodes beside the service name. */
@@ -25,6 +41,7 @@ struct micro__nodeset {
     _Alignas(8) MICRO__ATOMIC(int64_t) refs;
     _Alignas(8) MICRO__ATOMIC(uint64_t) turn;
     micro_nodes nodes;
+    micro__health **health;    /* of each node */
     micro_entries entries;     /* what it was made of, a copy; none in a subset */
     micro__nodeset *parent;    /* of a subset: held, owns the nodes; NULL: it owns the subset too */
     micro__nodeset_slot *home; /* emptied when the set is freed; NULL: none */
@@ -36,8 +53,10 @@ struct micro__nodeset {
     micro__arena arena;
 };
 
-/* A deep copy with count 1; nodes without an address are left out. NULL: out of memory. */
-MICRO_PRIVATE micro__nodeset *micro__nodeset_new(const micro_entries *entries);
+/* A deep copy with count 1; nodes without an address are left out. before: the set that it takes
+ * the place of, NULL: none. NULL: out of memory. */
+MICRO_PRIVATE micro__nodeset *micro__nodeset_new(const micro_entries *entries,
+                                                 const micro__nodeset *before);
 /* n nodes of a set, by their places; the parent is held. NULL: out of memory. */
 MICRO_PRIVATE micro__nodeset *micro__nodeset_subset(micro__nodeset *parent, const uint32_t *index,
                                                     size_t n);

@@ -23,7 +23,7 @@ static micro__nodeset *static_make(const char *const *addresses, size_t n)
             entry.nodes.ptr[i] = (micro_node){ .id = address, .address = address };
     }
     if (ok)
-        set = micro__nodeset_new(&one);
+        set = micro__nodeset_new(&one, NULL);
     if (set)
         set->nodes.endpoints = NULL;
     micro__arena_free(&a);

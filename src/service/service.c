@@ -463,7 +463,23 @@ MICRO_API void micro_call_start(micro_ctx *ctx, const char *service, const micro
 
     if (err == MICRO_OK)
         micro__client_start(&ctx->svc->client, ctx->svc->engine, ctx,
-                            service ? service : method->service, method, req, opts, done, fn, arg);
+                            service ? service : method->service, method, req, opts, NULL, done, fn,
+                            arg);
     else
         done(ctx, err, fn, NULL, arg);
+}
+
+MICRO_API size_t micro_call_start_all(micro_ctx *ctx, const char *service,
+                                      const micro_method *method, const void *req,
+                                      const micro_call_opts *opts, micro_done_fn *done,
+                                      micro_fn *fn, void *arg)
+{
+    micro_err err = ctx ? service_start_checks(ctx, service, method, req) : MICRO_ENOMEM;
+
+    if (err == MICRO_OK)
+        return micro__client_start_all(&ctx->svc->client, ctx->svc->engine, ctx,
+                                       service ? service : method->service, method, req, opts, done,
+                                       fn, arg);
+    done(ctx, err, fn, NULL, arg);
+    return 0;
 }
