@@ -377,6 +377,28 @@ def test_async_without_greeter():
     equal(err.count("none available"), 2)
 
 
+VAULT = "go.micro.srv.vault"
+
+
+def test_middleware():
+    with Service("middleware", found=VAULT, quiet=False) as service:
+        code, out, err = run(example("middleware"), "Ann", "sesame")
+        equal((code, err), (0, ""))
+        check(re.fullmatch(r"attempt 1 at [0-9.]+:\d+\ncalled go\.micro\.srv\.vault Vault\.Open: ok\n"
+                           r"Ann's secret, told to admin\n", out), "it said %r" % out)
+        for token in ([], ["guess"]):
+            code, out, err = run(example("middleware"), "Ann", *token)
+            equal(code, 1)
+            check("called go.micro.srv.vault Vault.Open: who are you?\n" in out, "it said %r" % out)
+            check("who are you?" in err and "401" in err, "it said %r" % err)
+        equal(run(MICRO, "health", VAULT)[0], 0)
+    equal(service.out.splitlines(),
+          ["served go.micro.srv.vault Vault.Open: ok",
+           "served go.micro.srv.vault Vault.Open: who are you?",
+           "served go.micro.srv.vault Vault.Open: who are you?",
+           "served go.micro.srv.vault Debug.Health: ok"])
+
+
 def board():
     return call(BOARD, "Board.Read", {})
 

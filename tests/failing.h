@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* An allocator for tests: fails on demand, checks old sizes, counts what is not freed. */
+/* An allocator for tests: fails on demand, checks old sizes, counts what is not freed. The
+ * library's threads may be at it too. */
 #ifndef FAILING_H
 #define FAILING_H
 
 #include "harness.h"
+
+#include <pthread.h>
 
 typedef struct failing_state {
     size_t calls;      /* requests for memory */
@@ -14,17 +17,17 @@ typedef struct failing_state {
 } failing_state;
 
 static failing_state failing;
+static pthread_mutex_t failing_lock = PTHREAD_MUTEX_INITIALIZER;
 
 typedef union failing_head {
     size_t size;
     char align_[16];
 } failing_head;
 
-static inline void *failing_realloc(void *arg, void *old, size_t old_size, size_t new_size)
+static inline void *failing_locked(void *old, size_t old_size, size_t new_size)
 {
     failing_head *h = old ? (failing_head *)old - 1 : NULL;
 
-    (void)arg;
     if (h && h->size != old_size)
         failing.wrong++;
     if (new_size) {
@@ -51,6 +54,24 @@ static inline void *failing_realloc(void *arg, void *old, size_t old_size, size_
     if (failing.live > failing.peak)
         failing.peak = failing.live;
     return made ? made + 1 : NULL;
+}
+
+static inline void *failing_realloc(void *arg, void *old, size_t old_size, size_t new_size)
+{
+    (void)arg;
+    pthread_mutex_lock(&failing_lock);
+    void *made = failing_locked(old, old_size, new_size);
+    pthread_mutex_unlock(&failing_lock);
+    return made;
+}
+
+/* Requests so far, where other threads may be at it. */
+static inline size_t failing_calls(void)
+{
+    pthread_mutex_lock(&failing_lock);
+    size_t n = failing.calls;
+    pthread_mutex_unlock(&failing_lock);
+    return n;
 }
 
 /* From here on the library's memory is taken here; request fail_at fails, and all after it. */
