@@ -394,10 +394,12 @@ typedef struct micro_service_opts {
     int max_threads;               /* 256. Both are the process's: the first to start sets them, */
                                    /* another that asks for something else gets EINVAL */
     int max_conns;                 /* 20 000, then accepting pauses; raises RLIMIT_NOFILE (soft) */
+    int max_requests;              /* running at once, then 503, tried elsewhere; no limit */
     int max_body;                  /* MICRO_MAX_BODY */
     int idle_ms;                   /* a silent connection is closed, 75 000 */
     int drain_ms;                  /* stop waits for handlers, 30 000; 1: does not; OFF: for ever */
     bool metrics;                  /* answers GET /metrics, section 15 */
+    bool function;                 /* ends after one request or event (Debug.* does not count) */
 } micro_service_opts;
 
 /* C:   micro_service_new(.name = "greeter", .argc = argc, .argv = argv)

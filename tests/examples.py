@@ -384,7 +384,8 @@ def test_middleware():
     with Service("middleware", found=VAULT, quiet=False) as service:
         code, out, err = run(example("middleware"), "Ann", "sesame")
         equal((code, err), (0, ""))
-        check(re.fullmatch(r"attempt 1 at [0-9.]+:\d+\ncalled go\.micro\.srv\.vault Vault\.Open: ok\n"
+        check(re.fullmatch(r"attempt 1 at [0-9.]+:\d+\n"
+                           r"called go\.micro\.srv\.vault Vault\.Open: ok\n"
                            r"Ann's secret, told to admin\n", out), "it said %r" % out)
         for token in ([], ["guess"]):
             code, out, err = run(example("middleware"), "Ann", *token)
@@ -397,6 +398,39 @@ def test_middleware():
            "served go.micro.srv.vault Vault.Open: who are you?",
            "served go.micro.srv.vault Vault.Open: who are you?",
            "served go.micro.srv.vault Debug.Health: ok"])
+
+
+def ended(service):
+    """Exit code and output of a service that ends by itself."""
+    out, err = service.process.communicate(timeout=SECONDS)
+    return service.process.returncode, out, err
+
+
+def test_function():
+    for name in NAMES:
+        service = Service("function", found="greeter", end=None).__enter__()
+        for method in ("Debug.Health", "Debug.Stats"):
+            equal(run(MICRO, "call", "greeter", method, "{}")[0], 0)
+        equal(call("greeter", "Greeter.Hello", {"name": name})["greeting"], "Hello " + name)
+        equal(ended(service), (0, b"", b""))
+        code, _, err = run(MICRO, "call", "greeter", "Greeter.Hello", "{}")
+        check(code != 0 and err, "it is still there: %r" % err)
+
+
+def test_function_ends_well():
+    with Service("function", found="greeter"):
+        pass
+
+
+def test_functions_side_by_side():
+    """As many calls as there are functions: each serves one, whatever they choose at first."""
+    services = [Service("function", end=None).__enter__() for _ in range(3)]
+    until("three are found",
+          lambda: run(MICRO, "get", "service", "greeter")[1].count("greeter-") == 3)
+    for i in range(3):
+        equal(call("greeter", "Greeter.Hello", {"name": str(i)})["greeting"], "Hello %d" % i)
+    for service in services:
+        equal(ended(service), (0, b"", b""))
 
 
 def board():

@@ -8,12 +8,8 @@
 
 #define VAULT "go.micro.srv.vault"
 
-typedef struct {
-    micro_str name;
-} open_req;
-typedef struct {
-    micro_str secret;
-} open_rsp;
+typedef struct { micro_str name; } open_req;
+typedef struct { micro_str secret; } open_rsp;
 
 MICRO_TYPE(open_req, "OpenRequest", MICRO_FIELD(string, open_req, name, 1));
 MICRO_TYPE(open_rsp, "OpenResponse", MICRO_FIELD(string, open_rsp, secret, 1));

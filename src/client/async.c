@@ -154,6 +154,7 @@ static micro_err async_reply(micro__exchange *x, micro__http_reader *r)
 {
     micro__async *a = (micro__async *)(void *)((char *)x - offsetof(micro__async, x));
 
+    a->k.untouched = false;
     return micro__call_http_reply(&a->k, r);
 }
 
@@ -187,7 +188,6 @@ static void async_done(micro__loop *l, micro__exchange *x, micro_err err)
     micro__async *a = (micro__async *)(void *)((char *)x - offsetof(micro__async, x));
 
     a->active = false;
-    a->k.untouched = x->untouched;
     if (err != MICRO_OK && !x->replied)
         err = async_failure(a, err);
     a->k.outcome = a->err = err;

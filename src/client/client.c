@@ -312,7 +312,8 @@ MICRO_PRIVATE bool micro__call_again(micro__call *k, micro_err err)
         return false;
     if (k->o.retry)
         return k->o.retry(k->o.arg, k->ctx, err, k->attempt);
-    if (err == MICRO_ECONNECT || (k->untouched && (err == MICRO_EIO || err == MICRO_ETIMEDOUT)))
+    if (err == MICRO_ECONNECT ||
+        (k->untouched && (err == MICRO_EIO || err == MICRO_ETIMEDOUT || err == 503)))
         return true;
     return k->o.idempotent && client_passing(err);
 }

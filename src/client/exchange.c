@@ -109,7 +109,10 @@ MICRO_PRIVATE micro_err micro__call_reply(micro__call *k, const micro_msg *msg)
 
     if (!error.len)
         error = micro__pairs_get(&msg->header, "X-Micro-Error");
-    if (error.len)
+    k->untouched = micro__pairs_get(&msg->header, "Micro-Shed").len > 0;
+    if (!error.len && k->untouched)
+        error = micro__str(body, msg->body.len);
+    if (error.len || k->untouched)
         return micro__error_read(k->ctx, error);
     if (micro__str_starts(type, "text/plain") && msg->body.len)
         return micro__ctx_local_id(k->ctx, "go.micro.client.codec", MICRO_ECODEC, "%.*s",
@@ -123,7 +126,8 @@ MICRO_PRIVATE micro_err micro__call_http_reply(micro__call *k, micro__http_reade
     const micro_msg msg = { { r->head.headers, r->head.nheaders, 0 },
                             { (const uint8_t *)r->body, r->body_len } };
 
-    return r->head.status == 200 ? micro__call_reply(k, &msg) : micro__http_status_error(r);
+    return micro__http_reply_counts(&r->head) ? micro__call_reply(k, &msg)
+                                              : micro__http_status_error(r);
 }
 
 MICRO_PRIVATE micro_err micro__call_exchange(micro__call *k, micro__link *link, bool *keep)

@@ -266,6 +266,8 @@ static void conn_reply_head(micro_buf *b, const micro__reply *r, size_t body, bo
         micro__http_header(b, micro_s("Micro-Error"), r->error);
         micro__http_header(b, micro_s("X-Micro-Error"), r->error);
     }
+    if (r->shed)
+        micro__buf_add(b, "Micro-Shed: true\r\n", 18);
     if (close)
         micro__buf_add(b, "Connection: close\r\n", 19);
     micro__buf_add(b, "\r\n", 2);
@@ -328,9 +330,10 @@ static void conn_reply_end(micro__thread *t, micro__conn *c, size_t start, const
 
 static long conn_refuse(micro__thread *t, micro__conn *c, int status, const char *why)
 {
-    micro__reply r = { &t->out, status, micro_s("application/json"), { "", 0 }, { "", 0 }, true };
+    micro__reply r = micro__reply_new(&t->out, status);
     size_t start;
 
+    r.content_type = micro_s("application/json");
     c->last = true;
     if (conn_reply_begin(t, c, &start)) {
         micro__buf_format(
@@ -354,7 +357,7 @@ static void conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
         return;
     micro__ctx_recycle(t->ctx, NULL);
     micro__request req = { t->ctx, head, body, len, c->peer };
-    micro__reply r = { &t->out, 200, { "", 0 }, { "", 0 }, { "", 0 }, false };
+    micro__reply r = micro__reply_new(&t->out, 200);
     body[len] = 0; /* may be the first byte of the next request */
     conn_run(t, c, t->ctx);
     p->o.serve(p->o.arg, &req, &r);

@@ -93,19 +93,6 @@ MICRO_PRIVATE bool micro__local_alive(uint64_t id)
 
 /* ---- one exchange -------------------------------------------------------------------------- */
 
-static bool local_header(micro__arena *a, const micro__reply *r, micro_pairs *out)
-{
-    const micro_pair lines[] = { { micro_s("Content-Type"), r->content_type },
-                                 { micro_s("Micro-Id"), r->id },
-                                 { micro_s("Micro-Error"), r->error } };
-    bool ok = true;
-
-    for (size_t i = 0; i < MICRO_COUNTOF(lines); i++)
-        if (ok && lines[i].value.len)
-            ok = micro__pairs_add(a, out, lines[i].key, lines[i].value);
-    return ok;
-}
-
 /* The limits of a request that comes over a socket. */
 static const char *local_problem(const micro__port *p, const micro_msg *msg)
 {
@@ -145,10 +132,10 @@ static micro_err local_answer(micro__port *p, micro_ctx *ctx, const micro_msg *m
         head.nheaders = header.len;
         micro__http_index(&head);
         micro__request req = { own, &head, text, msg->body.len, p->address };
-        micro__reply reply = { body, 200, { "", 0 }, { "", 0 }, { "", 0 }, false };
+        micro__reply reply = micro__reply_new(body, 200);
         local_serve(p, &req, &reply);
         micro_pairs lines = { NULL, 0, 0 };
-        ok = !body->failed && local_header(&own->arena, &reply, &lines) &&
+        ok = !body->failed && micro__reply_header(&own->arena, &reply, &lines) &&
              micro__pairs_copy(&ctx->arena, &out->header, &lines);
     }
     micro_ctx_free(own);

@@ -123,7 +123,7 @@ typedef struct micro__request {
     const char *peer;
 } micro__request;
 
-/* To be filled in by serve. Defaults: 200, no type, keep the connection. */
+/* To be filled in by serve. */
 typedef struct micro__reply {
     micro_buf *body; /* append to it; what was in it stays */
     int status;
@@ -131,7 +131,18 @@ typedef struct micro__reply {
     micro_str id;           /* Micro-Id, "" leaves it out */
     micro_str error;        /* Micro-Error and X-Micro-Error, "" leaves them out */
     bool close;
+    bool shed; /* Micro-Shed: nothing was executed, another node may be tried */
 } micro__reply;
+
+static inline micro__reply micro__reply_new(micro_buf *body, int status)
+{
+    const micro_str none = { "", 0 };
+    const micro__reply r = { body, status, none, none, none, false, false };
+
+    return r;
+}
+/* The lines of its head, for transports that are not HTTP. */
+MICRO_PRIVATE bool micro__reply_header(micro__arena *a, const micro__reply *r, micro_pairs *out);
 
 typedef void micro__serve_fn(void *arg, micro__request *req, micro__reply *reply);
 
@@ -263,7 +274,9 @@ MICRO_PRIVATE char *micro__http_reader_room(micro__http_reader *r, size_t *room)
 /* n bytes have come there; 0: the end of the stream. MICRO_OK: the reply is complete; EAGAIN: go
  * on; EIO: it ended too soon; EPROTO, ETOOBIG, ENOMEM. */
 MICRO_PRIVATE micro_err micro__http_reader_feed(micro__http_reader *r, size_t n);
-/* Of a whole reply whose status is not 200: leaves the error that go-micro's client makes of it. */
+/* A reply that speaks for a service: 200, or a request that was shed. Of any other status_error
+ * leaves the error that go-micro's client makes of it. */
+MICRO_PRIVATE bool micro__http_reply_counts(const micro__http_head *h);
 MICRO_PRIVATE micro_err micro__http_status_error(micro__http_reader *r);
 /* A literal address at once; a name as the system does it, with the seat passed on. */
 MICRO_PRIVATE micro_err micro__http_resolve(micro__addr *to, const char *address);

@@ -10,7 +10,7 @@
 #define DISPATCH_NS_PER_MS 1000000u
 
 typedef struct dispatch {
-    const micro__server *s;
+    micro__server *s;
     micro_ctx *ctx;
     micro__http_head *head;
     micro__reply *reply;
@@ -331,6 +331,39 @@ static micro_err dispatch_invoke(dispatch *d, const micro__route *route, const v
                : route->invoke(d->ctx, route->fn, req, rsp);
 }
 
+/* Nothing was executed: a caller may go to another node, and those of later generations do so at a
+ * status that is not 200. */
+static void dispatch_shed(dispatch *d, const char *why)
+{
+    micro_error e = { micro_s(d->s->name), 503, micro_s(why), micro_s(micro__status_text(503)) };
+    size_t start = d->reply->body->len;
+
+    micro__error_write(d->reply->body, &e);
+    d->reply->error =
+        micro_copy(d->ctx, micro__str(d->reply->body->ptr + start, d->reply->body->len - start));
+    d->reply->content_type = micro_s("application/json");
+    d->reply->status = 503;
+    d->reply->shed = true;
+    d->outcome = MICRO__DONE_SERVER_ERROR;
+}
+
+static void dispatch_run(dispatch *d, micro__route *route, const char *peer, const void *req,
+                         void *rsp)
+{
+    micro__type_zero(route->method->rsp, rsp);
+    dispatch_surroundings(d, route, peer);
+    micro__user_begin(&route->habit);
+    micro_err err = dispatch_invoke(d, route, req, rsp);
+    micro__family_end(d->ctx); /* what it started and did not wait for */
+    micro__user_end(&route->habit);
+    if (err != MICRO_OK)
+        dispatch_result(d, err);
+    else if (d->ctx->arena.failed)
+        dispatch_local_error(d, 500, micro_strerror(MICRO_ENOMEM));
+    else
+        dispatch_answer(d, route->method->rsp, rsp);
+}
+
 static void dispatch_call(dispatch *d, micro__route *route, const char *peer)
 {
     const micro_method *m = route->method;
@@ -344,20 +377,29 @@ static void dispatch_call(dispatch *d, micro__route *route, const char *peer)
     micro_err err = dispatch_decode(d, m->req, req);
     if (err != MICRO_OK) {
         dispatch_local_error(d, err == MICRO_ENOMEM ? 500 : 400, d->ctx->error.detail.ptr);
-        return;
+    } else if (route->internal) {
+        dispatch_run(d, route, peer, req, rsp);
+    } else if (micro__server_take(d->s)) {
+        dispatch_run(d, route, peer, req, rsp);
+        d->reply->close |= d->s->once;
+        micro__server_taken(d->s);
+    } else {
+        dispatch_shed(d, "this function has served its one request");
+        d->reply->close = true;
     }
-    micro__type_zero(m->rsp, rsp);
-    dispatch_surroundings(d, route, peer);
-    micro__user_begin(&route->habit);
-    err = dispatch_invoke(d, route, req, rsp);
-    micro__family_end(d->ctx); /* what it started and did not wait for */
-    micro__user_end(&route->habit);
-    if (err != MICRO_OK)
-        dispatch_result(d, err);
-    else if (d->ctx->arena.failed)
-        dispatch_local_error(d, 500, micro_strerror(MICRO_ENOMEM));
-    else
-        dispatch_answer(d, m->rsp, rsp);
+}
+
+/* How we are can be asked however much there is to do. */
+static void dispatch_admit(dispatch *d, micro__route *route, const char *peer)
+{
+    if (route->internal) {
+        dispatch_call(d, route, peer);
+    } else if (micro__server_enter(d->s)) {
+        dispatch_call(d, route, peer);
+        micro__server_leave(d->s);
+    } else {
+        dispatch_shed(d, "too many requests at once");
+    }
 }
 
 MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__reply *reply)
@@ -378,7 +420,7 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
     micro__route *route = open ? micro__server_find(s, d.method) : NULL;
     if (route) {
         uint64_t begun = micro__stats_begin(route->stats, d.ctx);
-        dispatch_call(&d, route, req->peer);
+        dispatch_admit(&d, route, req->peer);
         micro__stats_end(route->stats, d.ctx, begun, d.outcome);
     } else {
         atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);
@@ -391,26 +433,13 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
 
 /* ---- other transports ---------------------------------------------------------------------- */
 
-static bool dispatch_reply_headers(micro__arena *a, const micro__reply *r, micro_pairs *out)
-{
-    bool ok = true;
-
-    if (r->content_type.len)
-        ok = micro__pairs_add(a, out, micro_s("Content-Type"), r->content_type);
-    if (ok && r->id.len)
-        ok = micro__pairs_add(a, out, micro_s("Micro-Id"), r->id);
-    if (ok && r->error.len)
-        ok = micro__pairs_add(a, out, micro_s("Micro-Error"), r->error);
-    return ok;
-}
-
 MICRO_PRIVATE void micro__server_deliver(micro__server *s, micro_transport *t, micro_sock *from,
                                          micro_msg *msg)
 {
     micro_ctx *ctx = micro_ctx_new(s->svc);
     micro__http_head head;
     micro_buf body = { 0 };
-    micro__reply reply = { &body, 200, { "", 0 }, { "", 0 }, { "", 0 }, false };
+    micro__reply reply = micro__reply_new(&body, 200);
     char *text =
         ctx ? micro__arena_text(&ctx->arena, (const char *)msg->body.ptr, msg->body.len) : NULL;
 
@@ -423,7 +452,7 @@ MICRO_PRIVATE void micro__server_deliver(micro__server *s, micro_transport *t, m
         micro__server_serve(s, &req, &reply);
         micro_msg out = { { NULL, 0, 0 },
                           { (const uint8_t *)(body.ptr ? body.ptr : ""), body.len } };
-        if (!body.failed && dispatch_reply_headers(&ctx->arena, &reply, &out.header))
+        if (!body.failed && micro__reply_header(&ctx->arena, &reply, &out.header))
             micro_ignore(t->ops->send(t, ctx, from, &out)); /* who hung up does not want it */
     }
     micro__buf_free(&body);

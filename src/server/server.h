@@ -57,8 +57,8 @@ typedef struct micro__route {
 
 typedef struct micro__server {
     micro_service *svc;
-    const char *name, *version, *id; /* id: the node's is name-id */
-    bool metrics;                    /* GET /metrics is answered */
+    const char *name, *version, *id;  /* id: the node's is name-id */
+    bool metrics;                     /* GET /metrics is answered */
     const micro_codec *const *codecs; /* the program's own */
     size_t ncodecs;
     const micro__wraps *wraps;
@@ -68,6 +68,11 @@ typedef struct micro__server {
     size_t nindex;
     int64_t started;                              /* unix seconds */
     _Alignas(8) MICRO__ATOMIC(uint64_t) rejected; /* requests that came to no endpoint */
+    int max_requests;                             /* <= 0: no limit */
+    atomic_int running;                           /* requests; counted where there is a limit */
+    bool once;         /* a function: serves one request or event, and tells ended */
+    atomic_bool taken; /* that one has come */
+    void (*ended)(micro_service *svc); /* asks for the stop; does not wait */
 } micro__server;
 
 /* ---- router.c ------------------------------------------------------------------------------ */
@@ -81,6 +86,16 @@ MICRO_PRIVATE void micro__server_free(micro__server *s); /* what it holds */
 /* Endpoints as they are registered, sorted by name. */
 MICRO_PRIVATE bool micro__server_endpoints(const micro__server *s, micro__arena *a,
                                            micro_endpoints *out);
+
+/* ---- admit.c ------------------------------------------------------------------------------- */
+
+/* Between enter and leave a request runs. False: there are too many. */
+MICRO_PRIVATE bool micro__server_enter(micro__server *s);
+MICRO_PRIVATE void micro__server_leave(micro__server *s);
+/* The one request or event that a function serves: false to all that come later. Whoever was let
+ * in says when it has ended. Where the service is no function: true, and nothing. */
+MICRO_PRIVATE bool micro__server_take(micro__server *s);
+MICRO_PRIVATE void micro__server_taken(micro__server *s);
 
 /* ---- dispatch.c ---------------------------------------------------------------------------- */
 

@@ -296,6 +296,13 @@ static void lifecycle_ask(micro_service *svc)
         micro__waker_set(&svc->stop);
 }
 
+MICRO_PRIVATE void micro__service_ask(micro_service *svc)
+{
+    micro__lock(&svc->lock);
+    lifecycle_ask(svc);
+    micro__unlock(&svc->lock);
+}
+
 /* True: this thread is to stop the service now. Else somebody does, or has, or there is nothing to
  * stop; a thread that may wait for the end does so. */
 static bool lifecycle_claim(micro_service *svc)

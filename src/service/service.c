@@ -181,6 +181,9 @@ static void service_server(micro_service *svc)
     svc->server.codecs = svc->o.codecs;
     svc->server.ncodecs = svc->o.ncodecs;
     svc->server.wraps = &svc->wraps;
+    svc->server.max_requests = svc->o.max_requests;
+    svc->server.once = svc->o.function;
+    svc->server.ended = micro__service_ask;
     svc->server.started = micro__wall_seconds();
     if (micro__server_add_debug(&svc->server) != MICRO_OK)
         micro__service_stick(svc, MICRO_ENOMEM, "out of memory");

@@ -185,6 +185,8 @@ MICRO_PRIVATE void micro__life_drop(void *life);
 /* Opens svc->engine, unless it is: by the first who needs it, a server or an asynchronous call;
  * kept to the end. */
 MICRO_PRIVATE micro_err micro__service_engine(micro_service *svc);
+/* Whoever runs the service shall stop it. */
+MICRO_PRIVATE void micro__service_ask(micro_service *svc);
 /* Keeps the first error; returns err. */
 MICRO_PRIVATE micro_err micro__service_stick(micro_service *svc, micro_err err, const char *fmt,
                                              ...) MICRO_PRINTF_(3, 4);

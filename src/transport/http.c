@@ -231,7 +231,8 @@ static micro_err http_recv(micro_transport *self, micro_ctx *ctx, micro_sock *so
     s->reusable = err == MICRO_OK && r.reusable;
     if (err != MICRO_OK)
         return http_fail(ctx, err, r.problem ? r.problem : r.any ? "unexpected EOF" : "EOF");
-    return r.head.status == 200 ? http_reply(ctx, &r, out) : micro__http_status_error(&r);
+    return micro__http_reply_counts(&r.head) ? http_reply(ctx, &r, out)
+                                             : micro__http_status_error(&r);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------ */
