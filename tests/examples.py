@@ -425,12 +425,45 @@ def test_function_ends_well():
 def test_functions_side_by_side():
     """As many calls as there are functions: each serves one, whatever they choose at first."""
     services = [Service("function", end=None).__enter__() for _ in range(3)]
-    until("three are found",
-          lambda: run(MICRO, "get", "service", "greeter")[1].count("greeter-") == 3)
+    until("three are found", lambda: nodes_of("greeter") == 3)
     for i in range(3):
         equal(call("greeter", "Greeter.Hello", {"name": str(i)})["greeting"], "Hello %d" % i)
     for service in services:
         equal(ended(service), (0, b"", b""))
+
+
+NOTES = "go.micro.srv.notes"
+
+
+def note(*words):
+    code, out, err = run(example("strategy"), *words)
+    equal((code, err), (0, ""))
+    return out
+
+
+def nodes_of(service):
+    return run(MICRO, "get", "service", service)[1].count(service + "-")
+
+
+def test_strategy():
+    keys = ["key %d" % i for i in range(40)]
+    services = [Service("strategy").__enter__() for _ in range(3)]
+    until("three are found", lambda: nodes_of(NOTES) == 3)
+    at = {key: note("put", key, "text of " + key) for key in keys}
+    equal(len(set(at.values())), 3)
+    for key in keys:
+        equal(note("get", key), "text of %s at %s" % (key, at[key]))
+    code, _, err = run(example("strategy"), "get", "no such key")
+    check(code == 1 and "no note no such key" in err, "it said %r" % err)
+    equal(run(example("strategy"), "lose", "key 1")[0], 2)
+    services.pop().__exit__(None, None, None)
+    until("two are found", lambda: nodes_of(NOTES) == 2)
+    found = [key for key in keys if run(example("strategy"), "get", key)[0] == 0]
+    for key in found:
+        equal(note("get", key), "text of %s at %s" % (key, at[key]))
+    equal(len({at[key] for key in keys if key not in found}), 1)  # those of the node that has gone
+    for service in services:
+        service.__exit__(None, None, None)
 
 
 def board():
