@@ -398,7 +398,7 @@ typedef struct micro_service_opts {
     int max_body;                  /* MICRO_MAX_BODY */
     int idle_ms;                   /* a silent connection is closed, 75 000 */
     int drain_ms;                  /* stop waits for handlers, 30 000; 1: does not; OFF: for ever */
-    bool metrics;                  /* answers GET /metrics, section 15 */
+    bool metrics;                  /* answers GET /metrics, section 19 */
     bool function;                 /* ends after one request or event (Debug.* does not count) */
 } micro_service_opts;
 
