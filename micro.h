@@ -391,8 +391,8 @@ typedef struct micro_service_opts {
     int pool_idle_ms;              /* 30 000 */
     int pool_age_ms;               /* 60 000 */
     int loops;                     /* event loops, one per CPU; MICRO_OFF: micro_poll drives */
-    int max_threads;               /* 256. Both are the process's: the first to start sets them, */
-                                   /* another that asks for something else gets EINVAL */
+    int max_threads;               /* 256, see section 14. Both are the process's: the first to */
+                                   /* start sets them, another that asks for else gets EINVAL */
     int max_conns;                 /* 20 000, then accepting pauses; raises RLIMIT_NOFILE (soft) */
     int max_requests;              /* running at once, then 503, tried elsewhere; no limit */
     int max_body;                  /* MICRO_MAX_BODY */
@@ -842,6 +842,9 @@ struct micro_plugin {              /* what --registry=name makes; address may be
  * With MICRO_OMIT_THREADS it is always so, whatever .loops says. Then polling one service, or a
  * client that was never started, drives all there is in the process, mdns included; a program that
  * only makes blocking calls need not poll.
+ * A handler that waits holds one of .max_threads threads. Half of them serve anything; the others
+ * are kept for calls made by handlers, step by step, so that handlers which wait for calls into
+ * their own service do not take all: requests wait for a thread then, and the log says so once.
  * After fork, only exec. */
 
 /* This thread will wait for something outside the library: its loop goes on at once, driven by

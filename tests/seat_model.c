@@ -176,6 +176,9 @@ void micro__conn_flush(micro__thread *t)
         return;
     m->answered += m->unflushed;
     m->unflushed = 0;
+    for (int i = 0; i < MODEL_CONNS && model_w.conn[1].answered; i++)
+        if (model_w.rests[i])
+            micro__rest_rouse(model_w.rests[i]);
 }
 
 static void model_task(void *arg)
@@ -190,7 +193,35 @@ static void model_post(void)
     micro__engine_post(model_e, 0, model_task, NULL, NULL, NULL, NULL);
 }
 
-static void model_handle(char kind)
+static void model_own_task(micro__loop *l, void *arg)
+{
+    model_must_drive(l);
+    model_w.tasks_run++;
+    micro__rest_rouse(arg);
+}
+
+static void model_rests_task(int conn)
+{
+    micro__task *k = &model_w.own_task[conn];
+
+    model_w.posted++;
+    *k = (micro__task){ .item.kind = MICRO__ITEM_TASK, .run = model_own_task, .arg = seat_self };
+    micro__loop_push(micro__engine_loop(model_e), &k->item);
+    micro_block_begin();
+    micro__rest(seat_self, 0);
+    model_must(model_w.tasks_run == model_w.posted, "what has not been roused rests no more");
+}
+
+static void model_rests(int conn)
+{
+    micro_block_begin();
+    model_w.rests[conn] = seat_self;
+    while (!model_w.conn[1].answered)
+        micro__rest(seat_self, 0);
+    model_w.rests[conn] = NULL;
+}
+
+static void model_handle(char kind, int conn)
 {
     bool task = kind == MODEL_POSTS || kind == MODEL_AWAITS || kind == MODEL_AWAITS_SAID;
     bool say = kind == MODEL_DECLARED || kind == MODEL_AWAITS_SAID ||
@@ -206,6 +237,10 @@ static void model_handle(char kind)
         model_step(MODEL_NEED, __func__, NULL, 0);
     else if (task && kind != MODEL_POSTS)
         model_step(MODEL_NEED, __func__, NULL, 1);
+    else if (kind == MODEL_RESTS)
+        model_rests(conn);
+    else if (kind == MODEL_RESTS_TASK)
+        model_rests_task(conn);
     if (say)
         micro_block_end();
 }
@@ -221,10 +256,15 @@ static void model_request(micro__thread *t, model_conn *m)
     micro__user_begin(habit);
     if (t->loop && (t->loop->seat == t->word || model_w.late[model_current].at))
         model_w.inside[t->loop - model_e->loops] = t->word;
-    model_handle(kind);
+    model_handle(kind, (int)(m - model_w.conn));
     micro__user_end(habit);
     model_w.habit.blocks = SEAT_HABIT;
     m->unflushed++;
+}
+
+bool micro__conn_goes_on(const micro__conn *c)
+{
+    return c->more;
 }
 
 void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned what)
@@ -370,8 +410,9 @@ static const char *model_check(void)
                 return "the monitor sleeps while a handler runs";
     if (model_e->total > model_e->max_threads)
         return "there are more threads than allowed";
-    if (model_w.reported && !model_w.calls && !model_w.posted)
-        return "it is reported that all threads are in handlers before there was a call";
+    if (model_w.reported &&
+        model_s->conns + model_w.posted + model_e->nloops <= model_e->max_threads)
+        return "it is reported that no thread is left, and there is one";
     return NULL;
 }
 

@@ -37,6 +37,8 @@ EVERYDAY = {
     # one thread: it is the cap; the second must get stuck, and say so
     "cap": "threads=1 calls=2",
     "cap-sticks": "threads=1 handlers=N sticks=1",
+    "cap-ends": "conns=1 calls=2 handlers=EE idle_exit=1 monitor_off=1",
+    "cap-feeds-idle": "calls=2 handlers=EDPP idle_exit=1 monitor_off=1",
     "cap-feeds": "calls=2 handlers=DPPW monitor_off=1",
     # handlers that say nothing: the monitor's work
     "plain": "",
@@ -57,6 +59,13 @@ EVERYDAY = {
     "posts": "conns=1 handlers=T",
     "posts-foreign": "conns=1 posts=1",
     "posts-awaits": "conns=1 handlers=A",
+    # handlers that rest: at the cap they drive
+    "rests": "threads=1 handlers=KP monitor_off=1",
+    "rests-watched": "threads=1 handlers=KP",
+    "rests-loops": "threads=2 loops=2 handlers=KP monitor_off=1",
+    "rests-roused": "threads=2 loops=2 handlers=RP monitor_off=1",
+    "rests-relieved": "conns=3 handlers=RPE monitor_off=1",
+    "rests-fails": "handlers=KP fails=1 monitor_off=1",
     # the end, at any time
     "stop": "conns=1 stop=1",
     "stop-start": "conns=0 stop=1 from_start=1",
@@ -75,6 +84,8 @@ EVERYDAY = {
 }
 
 DEEP = {
+    "rests-three": "conns=3 handlers=RPP",
+    "rests-fails-watched": "handlers=KP fails=1",
     "three-fails": "threads=3 handlers=N fails=1",
     "three-idle": "threads=3 idle_exit=1",
     "three-declared": "threads=3 calls=2 handlers=EEEE monitor_off=1",
@@ -120,7 +131,25 @@ MUTANTS = {
     "a thread that could not be created stays asked for": (
         "seat.c", "l->asked = 0; /* somebody may try again */", "l->asked = word;", "needs-fails"),
     "who parks does not look for a loop without a thread": (
-        "seat.c", "bool stay = seat_feed(e, t);", "bool stay = false;", "cap-feeds"),
+        "seat.c", "bool stay = seat_feed(e, t) != NULL;", "bool stay = false;", "cap-feeds"),
+    "a thread that is on its way counts as one in a handler": (
+        "seat.c", "full = l->hungry == word;", "full = true;", "cap-ends"),
+    "nobody takes the place of a thread that ends": (
+        "seat.c", "micro__loop *hungry = seat_hungry(e);", "micro__loop *hungry = NULL;",
+        "cap-feeds-idle"),
+    "who rests is not sent to a loop without a thread": (
+        "seat.c", "if (!seat_feed(e, t)) seat_rest_wait(t, until);",
+        "seat_rest_wait(t, until);", "rests"),
+    "who has driven while resting does not pass the seat on": (
+        "seat.c", "if (seat_take(t) && micro__loop_help(t, until)) seat_pass(t);",
+        "if (seat_take(t)) micro__loop_help(t, until);", "rests"),
+    "who rests begins handlers": (
+        "seat.c", "t->rests = true;", "t->rests = false;", "rests"),
+    "who parks does not relieve who rests": (
+        "seat.c", "seat_tell(e);", "(void)e;", "rests-relieved"),
+    "who is roused while driving is not woken": (
+        "seat.c", "if (t->helps) micro__poller_wake(&t->helps->poller);", "(void)e;",
+        "rests-roused"),
     "a spare does not see that all has ended": (
         "seat.c",
         "for (micro__thread *t = e->spare; t; t = t->parked) micro__cond_signal(&t->wake);",

@@ -45,6 +45,8 @@ enum {
 #define MODEL_POSTS 'T'    /* gives its loop a task */
 #define MODEL_AWAITS 'A'   /* the same, and ends when all tasks have run; does not say so */
 #define MODEL_AWAITS_SAID 'W' /* the same, and says so */
+#define MODEL_RESTS 'R'       /* rests until connection 1 has had an answer */
+#define MODEL_RESTS_TASK 'K'  /* rests until a task of the library's has run on its loop */
 
 typedef struct model_scenario {
     int loops, threads, conns, calls;
@@ -82,7 +84,8 @@ static const model_scenario *model_s;
 static micro__engine *model_e;
 static _Alignas(64) struct {
     model_conn conn[MODEL_CONNS];
-    micro__task task[MODEL_TASKS];
+    micro__task task[MODEL_TASKS], own_task[MODEL_CONNS];
+    micro__thread *rests[MODEL_CONNS]; /* until connection 1 has had an answer */
     bool task_used[MODEL_TASKS], block_used[MODEL_BLOCKS], engine_freed, finished, started,
         reported;
     bool woken[MODEL_LOOPS];
@@ -132,7 +135,10 @@ static bool model_alone(const void *at)
     bool guarded = false;
 
     for (int i = 0; i < MODEL_BLOCKS; i++)
-        guarded |= at == &((micro__thread *)(void *)model_blocks[i])->target;
+        guarded |= at == &((micro__thread *)(void *)model_blocks[i])->target ||
+                   at == &((micro__thread *)(void *)model_blocks[i])->roused;
+    for (int i = 0; model_e && i < model_e->nloops; i++)
+        constant |= at == &model_e->loops[i].holds;
     return constant || (guarded && model_w.locked == model_current + 1) || at == &model_e->capped;
 }
 

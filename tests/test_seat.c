@@ -7,6 +7,7 @@
 
 MICRO_METHOD(seat_sleep, "Seat.Sleep", hello_msg, hello_answer);
 MICRO_METHOD(seat_nest, "Seat.Nest", hello_msg, hello_answer);
+MICRO_METHOD(seat_gather, "Seat.Gather", hello_msg, hello_answer);
 
 static atomic_int seat_asleep, seat_most_asleep;
 
@@ -35,6 +36,30 @@ static micro_err seat_on_nest(micro_ctx *ctx, const hello_msg *req, hello_answer
     return MICRO_OK;
 }
 
+#define SEAT_FAN 5
+
+static void seat_on_gathered(micro_ctx *ctx, micro_err err, const hello_answer *rsp, void *arg)
+{
+    int *ok = arg;
+
+    (void)ctx;
+    *ok += err == MICRO_OK && micro_str_eq(rsp->msg, micro_s("together"));
+}
+
+/* Several calls to the address in name, and waits for all. */
+static micro_err seat_on_gather(micro_ctx *ctx, const hello_msg *req, hello_answer *rsp)
+{
+    int ok = 0;
+
+    for (int i = 0; i < SEAT_FAN; i++)
+        seat_gather_start_with(ctx, "peer", req,
+                               MICRO_OPTS(micro_call_opts, .address = req->name.ptr),
+                               seat_on_gathered, &ok);
+    micro_ignore(micro_ctx_wait(ctx));
+    rsp->msg = ok == SEAT_FAN ? micro_s("all") : micro_s("not all");
+    return MICRO_OK;
+}
+
 typedef struct seat_fixture {
     micro_registry *reg;
     micro_service *svc, *client;
@@ -49,6 +74,7 @@ static bool seat_setup(seat_fixture *f, int loops, int max_threads)
     hello_say_handle(f->svc, hello_on_say, NULL);
     seat_sleep_handle(f->svc, seat_on_sleep, NULL);
     seat_nest_handle(f->svc, seat_on_nest, NULL);
+    seat_gather_handle(f->svc, seat_on_gather, NULL);
     return CHECK_EQ_INT(micro_service_start(f->svc), MICRO_OK);
 }
 
@@ -197,4 +223,138 @@ TEST_OF_THREADS(own, seat_mixed_storm)
         }
         seat_teardown(&f);
     }
+}
+
+/* ---- the cap ------------------------------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    int lines, held_back, full;
+} seat_log = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static void seat_on_log(void *arg, int level, const char *file, int line, const char *text,
+                        size_t len)
+{
+    (void)arg, (void)level, (void)file, (void)line, (void)len;
+    pthread_mutex_lock(&seat_log.lock);
+    seat_log.held_back += strstr(text, "threads are few") != NULL;
+    seat_log.full += strstr(text, "no thread of") != NULL;
+    pthread_mutex_unlock(&seat_log.lock);
+}
+
+/* Far more callers than threads: what has come furthest always finds one. */
+TEST_OF_THREADS(chain, seat_chains_at_the_cap_complete)
+{
+    seat_fixture f = { 0 };
+    long long ms;
+
+    micro_log_set(MICRO_LOG_WARN, seat_on_log, NULL);
+    for (int loops = 1; loops <= 2; loops++) {
+        NOTE("%d loops", loops);
+        REQUIRE(seat_setup(&f, loops, 8));
+        CHECK_EQ_INT(seat_storm(&f, &seat_nest_method, "2", 30, 5, &ms), 0);
+        seat_teardown(&f);
+    }
+    CHECK_EQ_INT(seat_log.held_back, 2); /* once for each */
+}
+
+/* One chain that is longer than there are threads. */
+TEST_OF_THREADS(chain, seat_chain_past_the_cap_ends_clearly)
+{
+    seat_fixture f = { 0 };
+    hello_msg req = { micro_s("12") };
+    hello_answer rsp;
+
+    micro_log_set(MICRO_LOG_ERROR, seat_on_log, NULL);
+    REQUIRE(seat_setup(&f, 2, 8));
+    micro_ctx *ctx = micro_ctx_new(f.client);
+    CHECK(micro_call(ctx, "seat", &seat_nest_method, &req, &rsp,
+                     MICRO_OPTS(micro_call_opts, .timeout_ms = 1000)) != MICRO_OK);
+    CHECK_EQ_INT(micro_ctx_error(ctx)->code, 408);
+    CHECK_EQ_STR(micro_ctx_error(ctx)->detail, "call timeout: context deadline exceeded");
+    micro_ctx_free(ctx);
+    seat_teardown(&f);
+    CHECK_EQ_INT(seat_log.full, 1);
+}
+
+/* Answers, on a port of its own, when so many calls have come. */
+typedef struct seat_peer {
+    pthread_t thread;
+    int listener, calls;
+    char address[32];
+} seat_peer;
+
+static void *seat_peer_main(void *arg)
+{
+    static const char body[] = "{\"id\":0,\"result\":{\"msg\":\"together\"},\"error\":null}";
+    seat_peer *p = arg;
+    int fds[64];
+    char text[1024];
+
+    for (int i = 0; i < p->calls; i++) {
+        fds[i] = accept(p->listener, NULL, NULL);
+        CHECK(recv(fds[i], text, sizeof text, 0) > 0);
+    }
+    snprintf(text, sizeof text,
+             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+             strlen(body), body);
+    for (int i = 0; i < p->calls; i++)
+        raw_send(fds[i], text);
+    for (int i = 0; i < p->calls; i++) {
+        CHECK(recv(fds[i], text, sizeof text, 0) == 0); /* kept, and closed in the end */
+        close(fds[i]);
+    }
+    return NULL;
+}
+
+static bool seat_peer_start(seat_peer *p, int calls)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof at;
+
+    p->calls = calls;
+    p->listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (!CHECK(!bind(p->listener, (struct sockaddr *)&at, len) && !listen(p->listener, 64) &&
+               !getsockname(p->listener, (struct sockaddr *)&at, &len)))
+        return false;
+    snprintf(p->address, sizeof p->address, "127.0.0.1:%d", ntohs(at.sin_port));
+    return CHECK(!pthread_create(&p->thread, NULL, seat_peer_main, p));
+}
+
+static void seat_peer_end(seat_peer *p)
+{
+    pthread_join(p->thread, NULL);
+    close(p->listener);
+}
+
+/* All threads are in handlers that wait for calls under way: those that wait read the replies. And
+ * what comes meanwhile is served when they have ended. */
+TEST_OF_THREADS(own, seat_waiting_handlers_drive_at_the_cap)
+{
+    enum { HANDLERS = 2 };
+    seat_fixture f = { 0 };
+    seat_peer peer;
+    char text[512], out[1024];
+    int fds[HANDLERS];
+    long long start = raw_ms();
+
+    micro_log_set(MICRO_LOG_WARN, seat_on_log, NULL);
+    REQUIRE(seat_setup(&f, 1, HANDLERS));
+    REQUIRE(seat_peer_start(&peer, HANDLERS * SEAT_FAN));
+    snprintf(text, sizeof text,
+             "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Seat.Gather\r\n"
+             "X-Hop-Count: 9\r\nContent-Length: %zu\r\n\r\n{\"name\":\"%s\"}",
+             strlen(peer.address) + 11, peer.address);
+    for (int i = 0; i < HANDLERS; i++) {
+        fds[i] = raw_connect(micro_service_address(f.svc));
+        raw_send(fds[i], text);
+    }
+    for (int i = 0; i < HANDLERS; i++)
+        CHECK(strstr(raw_reply(fds[i], out, sizeof out, 4000), "\"all\""));
+    CHECK(raw_ms() - start < 4000); /* the calls' own time is 5 s */
+    CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 4, 10, &start), 0);
+    for (int i = 0; i < HANDLERS; i++)
+        close(fds[i]);
+    seat_teardown(&f); /* closes the connections to the peer */
+    seat_peer_end(&peer);
 }

@@ -404,6 +404,7 @@ MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, con
                       .rsp = rsp,
                       .last = SIZE_MAX };
 
+    micro__user_waits();
     micro__ctx_clear_error(ctx);
     micro__type_zero(method->rsp, rsp);
     micro_err err = micro__call_options(&k, opts);

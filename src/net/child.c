@@ -3,12 +3,14 @@
  * the wait for all of them. */
 #include "net.h"
 
-#define CHILD_STEP_MS 10 /* of an engine that this thread drives while it waits */
+#define CHILD_STEP_MS 10  /* of an engine that this thread drives while it waits */
+#define CHILD_LOOK_MS 100 /* between two looks whether ctx was cancelled */
 
 struct micro__family {
     micro__mutex lock;
     micro__cond ended;
     micro__engine *engine;    /* the children run on it */
+    micro__thread *waiter;    /* who waits, if it is a thread that drives loops meanwhile */
     micro_ctx *running;       /* all that have not ended, by sibling */
     micro_ctx *ready, **last; /* ended, waiting for their completion, oldest first */
     int pending;              /* those whose completion has not returned */
@@ -72,6 +74,16 @@ static void child_unlink(micro__family *f, micro_ctx *child)
         }
 }
 
+/* With the lock held. */
+static void child_tell(micro__family *f)
+{
+#if !MICRO_OMIT_THREADS
+    if (f->waiter)
+        micro__rest_rouse(f->waiter);
+#endif
+    micro__cond_broadcast(&f->ended);
+}
+
 MICRO_PRIVATE void micro__child_abandon(micro_ctx *child)
 {
     micro__family *f = child->parent;
@@ -112,7 +124,7 @@ MICRO_PRIVATE void micro__child_end(micro_ctx *child, void (*complete)(void *arg
     }
     f->completing = false;
     if (!f->pending) /* nobody waits for less; a wake-up for each would cost more than the call */
-        micro__cond_broadcast(&f->ended);
+        child_tell(f);
     micro__unlock(&f->lock);
 }
 
@@ -125,13 +137,6 @@ MICRO_PRIVATE void micro__family_cancel(micro__family *f)
 }
 
 /* ---- waiting ------------------------------------------------------------------------------- */
-
-static void child_wake(void *arg)
-{
-    micro__family *f = arg;
-
-    micro__cond_broadcast(&f->ended); /* if lost: the waiter also looks at the clock */
-}
 
 static bool child_all_ended(micro__family *f)
 {
@@ -154,19 +159,61 @@ static void child_drive(micro_ctx *ctx, micro__family *f, uint64_t deadline)
         child_step(f->engine);
 }
 
+#if !MICRO_OMIT_THREADS
+
+/* Of who waits: a lost wake-up is made up for by a look at the clock. */
+static void child_wake(void *arg)
+{
+    micro__family *f = arg;
+
+    if (f->waiter)
+        micro__rest_rouse(f->waiter);
+    else
+        micro__cond_broadcast(&f->ended);
+}
+
+/* With the lock held. */
+static void child_pause(micro__family *f, uint64_t until)
+{
+    if (!f->waiter) {
+        micro__cond_wait(&f->ended, &f->lock, until);
+        return;
+    }
+    micro__unlock(&f->lock);
+    micro__rest(f->waiter, until);
+    micro__lock(&f->lock);
+}
+
+/* ctx NULL: until all have ended, whatever happens to it. */
 static void child_block(micro_ctx *ctx, micro__family *f, uint64_t deadline)
 {
     micro_block_begin();
+    micro__lock(&f->lock);
+    f->waiter = micro__rest_who(f->engine);
+    micro__unlock(&f->lock);
     micro__ctx_wait_begin(ctx, child_wake, f);
     micro__lock(&f->lock);
     while ((f->pending || f->completing) && micro__ctx_check(ctx, deadline) == MICRO_OK) {
-        uint64_t look = micro__now_ms() + 100;
-        micro__cond_wait(&f->ended, &f->lock, deadline && deadline < look ? deadline : look);
+        uint64_t look = micro__now_ms() + CHILD_LOOK_MS;
+        child_pause(f, deadline && deadline < look ? deadline : look);
     }
     micro__unlock(&f->lock);
-    micro__ctx_wait_end(ctx);
+    micro__ctx_wait_end(ctx); /* child_wake looks at waiter */
+    micro__lock(&f->lock);
+    f->waiter = NULL;
+    micro__unlock(&f->lock);
     micro_block_end();
 }
+
+#else
+
+/* Whose engine nobody else drives steps it instead. */
+static void child_block(micro_ctx *ctx, micro__family *f, uint64_t deadline)
+{
+    (void)ctx, (void)f, (void)deadline;
+}
+
+#endif
 
 MICRO_PRIVATE micro_err micro__family_wait(micro_ctx *ctx, uint64_t deadline)
 {
@@ -194,12 +241,7 @@ MICRO_PRIVATE void micro__family_end(micro_ctx *ctx)
         micro_ctx_cancel(ctx);
     while (!child_all_ended(f)) {
         if (micro__engine_threaded(f->engine)) {
-            micro_block_begin();
-            micro__lock(&f->lock);
-            while (f->pending || f->completing)
-                micro__cond_wait(&f->ended, &f->lock, 0);
-            micro__unlock(&f->lock);
-            micro_block_end();
+            child_block(NULL, f, 0);
         } else if (micro__engine_inside()) {
             micro__engine_tasks(f->engine);
         } else {

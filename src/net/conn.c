@@ -9,6 +9,7 @@
 #define CONN_ROOM 1024      /* free space wanted before a read into a partial request */
 #define CONN_HEAD_ROOM 256  /* left in front of a body for the head of its reply */
 #define CONN_FLUSH 65536    /* waiting replies are written when they are more than this */
+#define CONN_TURN 64        /* requests and reads before other connections have their turn */
 #define CONN_EXPECT_MS 100  /* decision: 100 Continue only if the body stays away this long */
 
 /* ---- opening and closing ------------------------------------------------------------------- */
@@ -346,7 +347,37 @@ static long conn_refuse(micro__thread *t, micro__conn *c, int status, const char
 
 /* ---- one request --------------------------------------------------------------------------- */
 
-static void conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head, char *body,
+/* A body as it came, since serving may write over it: for a request that may be held back. */
+typedef struct conn_copy {
+    int least_hops;
+    char *body;
+    size_t len;
+} conn_copy;
+
+static conn_copy conn_copy_begin(const micro__conn *c, const char *body, size_t len)
+{
+    conn_copy copy = { micro__pool_least_hops(c->port->e), NULL, len };
+
+    if (MICRO__RARE(copy.least_hops)) {
+        copy.body = micro__alloc(len ? len : 1);
+        if (copy.body)
+            memcpy(copy.body, body, len);
+        else
+            copy.least_hops = 0; /* then it is served as if there were threads */
+    }
+    return copy;
+}
+
+static void conn_copy_end(conn_copy *copy, char *body, bool back)
+{
+    if (back)
+        memcpy(body, copy->body, copy->len);
+    if (MICRO__RARE(copy->body != NULL))
+        micro__free(copy->body, copy->len ? copy->len : 1);
+}
+
+/* False: it is held back, and all is as before. */
+static bool conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head, char *body,
                         size_t len)
 {
     micro__port *p = c->port;
@@ -354,19 +385,28 @@ static void conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
     char behind = body[len];
 
     if (!conn_reply_begin(t, c, &start))
-        return;
+        return true;
     micro__ctx_recycle(t->ctx, NULL);
-    micro__request req = { t->ctx, head, body, len, c->peer };
+    conn_copy copy = conn_copy_begin(c, body, len);
+    micro__request req = { t->ctx, head, body, len, c->peer, copy.least_hops };
     micro__reply r = micro__reply_new(&t->out, 200);
     body[len] = 0; /* may be the first byte of the next request */
     conn_run(t, c, t->ctx);
     p->o.serve(p->o.arg, &req, &r);
     conn_run(t, c, NULL);
     body[len] = behind;
+    conn_copy_end(&copy, body, r.held);
+    if (MICRO__RARE(r.held)) {
+        t->out.len = start;
+        c->held = true;
+        c->hops = r.hops;
+        return false;
+    }
     if (r.close || (head->minor == 0 && !head->keep_alive) ||
         atomic_load_explicit(&p->closing, memory_order_relaxed))
         c->last = true;
     conn_reply_end(t, c, start, &r, micro__str_is(head->method, "HEAD"));
+    return true;
 }
 
 /* Works on the thread's own copy of the head: the original stays as it is until the body has come
@@ -433,8 +473,19 @@ static long conn_chunks(micro__thread *t, micro__conn *c, micro__assembly *as, c
     return r;
 }
 
+/* A whole request stays where it is: its body in one piece, however it came. */
+static void conn_held(micro__assembly *as, char *buf, size_t *avail, size_t total, size_t body)
+{
+    size_t end = as->head + body;
+
+    memmove(buf + end, buf + total, *avail - total);
+    *avail -= total - end;
+    as->chunked = false;
+    as->length = body;
+}
+
 /* The first request in buf, if it is complete: its length. 0: more is needed (*avail may shrink:
- * chunks were decoded); < 0: refused. */
+ * chunks were decoded), or it is held back; < 0: refused. */
 static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, char *buf,
                          size_t *avail)
 {
@@ -460,8 +511,10 @@ static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, 
     }
     if (!parsed && conn_head(t, c, as, buf, as->head, &head) < 0)
         return -1;
-    conn_answer(t, c, &head, buf + as->head, body);
-    return (long)total;
+    if (conn_answer(t, c, &head, buf + as->head, body))
+        return (long)total;
+    conn_held(as, buf, avail, total, body);
+    return 0;
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -514,7 +567,7 @@ static bool conn_room(micro__conn *c)
     return true;
 }
 
-/* Serves all complete requests of buf. */
+/* Serves the complete requests of buf, as many as a turn has. */
 static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
 {
     micro__assembly as = { 0 };
@@ -522,8 +575,13 @@ static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
 
     if (c->partial)
         as = c->partial->as;
+    c->more = false;
     while (used < len && !c->dead && !c->unsent && !c->last) {
         size_t avail = len - used;
+        if (t->turn-- <= 0) {
+            c->more = true;
+            break;
+        }
         long n = conn_request(t, c, &as, buf + used, &avail);
         if (n <= 0) {
             len = n < 0 ? used : used + avail;
@@ -542,7 +600,7 @@ static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
 }
 
 /* One read. True: there may be more. */
-static bool conn_read(micro__thread *t, micro__conn *c, bool drain)
+static bool conn_read(micro__thread *t, micro__conn *c)
 {
     char *buf = t->in;
     size_t have = 0, room = MICRO_CONN_BUF;
@@ -565,21 +623,33 @@ static bool conn_read(micro__thread *t, micro__conn *c, bool drain)
         return false;
     }
     conn_work(t, c, buf, have + (size_t)n);
-    return drain || (size_t)n == room;
+    return c->hup || (size_t)n == room;
+}
+
+MICRO_PRIVATE bool micro__conn_goes_on(const micro__conn *c)
+{
+    return c->more && !c->dead && !c->unsent;
 }
 
 MICRO_PRIVATE void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned what)
 {
-    bool drain = what & MICRO__HUP; /* the end of the stream is not told twice */
+    bool work = c->more, read = true;
 
+    c->hup |= (what & MICRO__HUP) != 0; /* the end of the stream is not told twice */
     t->conn = c;
+    t->turn = CONN_TURN;
     t->out.len = t->out_sent = t->out_ready = 0;
     if (c->partial) /* while the seat is certain: the timer is the loop's */
         micro__timer_clear(&t->loop->timers, &c->partial->expect);
-    if (c->unsent && conn_resume(c) && c->partial && !c->dead)
+    if (c->unsent)
+        work = conn_resume(c);
+    c->more = false;
+    if (work && c->partial && !c->dead)
         conn_work(t, c, c->partial->bytes, c->partial->len);
-    while (!c->dead && !c->unsent && !c->last && conn_read(t, c, drain))
-        ;
+    while (read && !c->dead && !c->unsent && !c->last && !c->more && !c->held) {
+        read = conn_read(t, c);
+        c->more |= read && t->turn-- <= 0;
+    }
     micro__conn_flush(t);
     if ((c->last || c->eof) && !c->unsent)
         c->dead = true;

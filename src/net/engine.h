@@ -26,7 +26,6 @@
 #define MICRO__BATCH 256 /* events of one wait */
 
 typedef struct micro__loop micro__loop;
-typedef struct micro__thread micro__thread;
 typedef struct micro__conn micro__conn;
 
 /* ---- timer.c ----------------------------------------------------------------------------------
@@ -47,6 +46,10 @@ typedef struct micro__item {
     struct micro__item *next;
     enum { MICRO__ITEM_CONN, MICRO__ITEM_TASK } kind;
 } micro__item;
+
+typedef struct micro__queue {
+    micro__item *first, **end;
+} micro__queue;
 
 typedef struct micro__task {
     micro__item item; /* first */
@@ -86,6 +89,8 @@ struct micro__loop {
     micro__poller poller;
     micro__conn *current;         /* being served: busy for whoever takes over */
     micro__item *ready;           /* taken out of the inbox, oldest first */
+    micro__queue later;           /* for a driver that is not resting */
+    micro__queue held;            /* connections whose request waits until threads are free */
     micro__conn *oldest, *newest; /* all connections by last activity */
     micro__timer *timers;
     micro__timer idle; /* looks at the oldest */
@@ -96,7 +101,9 @@ struct micro__loop {
     /* any thread */
     _Alignas(64) MICRO__ATOMIC(micro__item *) inbox;
     atomic_int nconns;
+    atomic_bool holds; /* held is not empty: whoever parks is to wake the driver */
     /* under the pool's lock */
+    int helpers;     /* resting threads that drive it, or try to */
     uint64_t asked;  /* the word a spare was sent for */
     uint64_t hungry; /* the word for which none was left */
 };
@@ -107,8 +114,9 @@ struct micro__thread {
         *loop;     /* whose seat it holds, or held when it stepped into the handler; NULL: none */
     uint64_t word; /* the seat word as this thread wrote it last */
     MICRO__ATOMIC(micro__loop *) target; /* where it was sent */
-    micro__conn *conn;             /* being served */
-    uint64_t since;                /* us: when the handler began, where that matters */
+    micro__conn *conn;                   /* being served */
+    micro__habit *habit;                 /* of the handler that runs; NULL: none */
+    uint64_t since;                      /* us: when the handler began, where that matters */
     unsigned brief_skipped;
     int depth;  /* of user code within user code */
     char *in;   /* MICRO_CONN_BUF + 1 bytes */
@@ -117,9 +125,13 @@ struct micro__thread {
     micro__http_reader *reader; /* of a reply that comes in one piece */
     micro_buf out, line;        /* replies; the head of one reply */
     size_t out_sent, out_ready; /* of out: gone; whole replies, which may go */
+    int turn;                   /* requests and reads that conn may still have before others */
     micro_ctx *ctx;             /* of the handler */
     micro__cond wake;
-    micro__thread *parked;
+    micro__thread *parked; /* the next of those in the same list, spare or resting */
+    bool rests;            /* within micro__rest: no handler is to begin */
+    micro__loop *helps;    /* that it drives then; under the pool's lock */
+    atomic_bool roused;
 };
 
 /* monitor.c: watches for handlers that block and did not say so. */
@@ -143,13 +155,15 @@ struct micro__engine {
     atomic_bool capped;  /* said so already */
     micro__thread *poll_thread;
     MICRO__ATOMIC(const void *) driver; /* micro__thread_mark of whoever steps it */
-    void *block; /* what it and its loops were allocated as */
+    void *block;                        /* what it and its loops were allocated as */
     size_t block_size;
     /* the pool */
     micro__mutex lock;
     micro__cond changed;
-    micro__thread *spare; /* last in, first out: warm ones work, cold ones time out */
-    int total, parked, open_loops;
+    micro__thread *spare;   /* last in, first out: warm ones work, cold ones time out */
+    micro__thread *resting; /* in handlers; drive loops when there is no other */
+    atomic_int total, parked;
+    int open_loops;
     atomic_int brief_misses; /* score of waits in the seat that were in vain */
     micro__monitor monitor;
     micro__thread_id last;
@@ -165,7 +179,12 @@ MICRO_PRIVATE bool micro__pool_start(struct micro__engine *e, micro__loop *l,
                                      uint64_t word); /* a new thread, sent there */
 MICRO_PRIVATE bool micro__pool_ask(struct micro__engine *e, micro__loop *l, uint64_t word);
 MICRO_PRIVATE void micro__pool_loop_closed(struct micro__engine *e);
+MICRO_PRIVATE void micro__pool_full(struct micro__engine *e); /* says so, once */
+/* The resting thread goes on driving: nobody has roused it, and no thread is free to do it. */
+MICRO_PRIVATE bool micro__rest_goes_on(const micro__thread *t, uint64_t until);
 #endif
+/* See seat.c. 0: there are threads enough. */
+MICRO_PRIVATE int micro__pool_least_hops(const struct micro__engine *e);
 /* This very thread drives l and will look at its inbox again, or whoever takes over will. */
 MICRO_PRIVATE bool micro__seat_held(const micro__loop *l);
 MICRO_PRIVATE micro__loop *micro__seat_loop(const struct micro__engine *e);
@@ -188,6 +207,8 @@ MICRO_PRIVATE void micro__loop_push(micro__loop *l,
 #if !MICRO_OMIT_THREADS
 MICRO_PRIVATE void
 micro__loop_drive(micro__thread *t); /* until the seat is gone or the loop has ended */
+/* The same for a thread that rests; true: it still has the seat. */
+MICRO_PRIVATE bool micro__loop_help(micro__thread *t, uint64_t until);
 #endif
 MICRO_PRIVATE void micro__loop_touch(micro__loop *l, micro__conn *c);  /* active now */
 MICRO_PRIVATE void micro__loop_forget(micro__loop *l, micro__conn *c); /* it closes */
@@ -239,6 +260,10 @@ struct micro__conn {
     bool dead; /* to be closed */
     bool last; /* to be closed when what is unsent has gone */
     bool eof;  /* the peer has ended its side */
+    bool hup;  /* it is known that it will */
+    bool more; /* its turn was over before its requests were */
+    bool held; /* its request waits until threads are free */
+    int hops;  /* of that request */
     /* the running request, for cancellation when the peer goes away */
     micro_ctx *running;
     /* driver */
@@ -276,6 +301,8 @@ struct micro__port {
 MICRO_PRIVATE void micro__conn_accept(micro__loop *l, micro__port *p);
 MICRO_PRIVATE void micro__conn_join(micro__loop *l, micro__conn *c);
 MICRO_PRIVATE void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned what);
+/* It is to be served again, without an event. */
+MICRO_PRIVATE bool micro__conn_goes_on(const micro__conn *c);
 MICRO_PRIVATE void
 micro__conn_flush(micro__thread *t); /* what waits in t->out; in the middle of a reply too */
 MICRO_PRIVATE void micro__conn_close(micro__loop *l, micro__conn *c);

@@ -131,7 +131,7 @@ static micro_err local_answer(micro__port *p, micro_ctx *ctx, const micro_msg *m
         head.headers = header.ptr;
         head.nheaders = header.len;
         micro__http_index(&head);
-        micro__request req = { own, &head, text, msg->body.len, p->address };
+        micro__request req = { own, &head, text, msg->body.len, p->address, 0 };
         micro__reply reply = micro__reply_new(body, 200);
         local_serve(p, &req, &reply);
         micro_pairs lines = { NULL, 0, 0 };
@@ -158,8 +158,7 @@ MICRO_PRIVATE micro_err micro__local_exchange(uint64_t id, micro_ctx *ctx, const
         return micro__ctx_local_id(ctx, "go.micro.client.transport", MICRO_EPROTO, "%s", problem);
     micro_buf body = local_buf();
     micro_err err = local_answer(p, ctx, msg, &body, out);
-    const char *text =
-        err == MICRO_OK ? micro__arena_text(&ctx->arena, body.ptr, body.len) : NULL;
+    const char *text = err == MICRO_OK ? micro__arena_text(&ctx->arena, body.ptr, body.len) : NULL;
     out->body.ptr = (const uint8_t *)text;
     out->body.len = text ? body.len : 0;
     local_buf_give(&body);

@@ -35,6 +35,36 @@ static micro__item *loop_collect(micro__loop *l)
     return out;
 }
 
+static void loop_put(micro__queue *q, micro__item *item)
+{
+    item->next = NULL;
+    *q->end = item;
+    q->end = &item->next;
+}
+
+/* What is new for handlers, found by a thread that may not begin them. */
+static void loop_postpone(micro__loop *l, micro__item *item)
+{
+#if !MICRO_OMIT_THREADS
+    micro__pool_full(l->e);
+#endif
+    loop_put(&l->later, item);
+}
+
+static micro__item *loop_take_all(micro__queue *q)
+{
+    micro__item *first = q->first;
+
+    q->first = NULL;
+    q->end = &q->first;
+    return first;
+}
+
+static micro__conn *loop_conn_of(micro__item *item)
+{
+    return (micro__conn *)(void *)((char *)item - offsetof(micro__conn, link));
+}
+
 /* ---- idle connections ---------------------------------------------------------------------- */
 
 static void loop_unlink(micro__loop *l, micro__conn *c)
@@ -130,14 +160,16 @@ static void loop_task_user(micro__loop *l, micro__task *k)
         atomic_fetch_sub(k->gate, MICRO__GATE_ONE);
 }
 
-static void loop_task_run(micro__loop *l, micro__task *k)
+static void loop_task_run(micro__thread *t, micro__loop *l, micro__task *k)
 {
     if (k->run) {
         k->run(l, k->arg);
-        return;
+    } else if (t->rests) {
+        loop_postpone(l, &k->item);
+    } else {
+        loop_task_user(l, k);
+        loop_task_end(k);
     }
-    loop_task_user(l, k);
-    loop_task_end(k);
 }
 
 static void loop_task_due(micro__loop *l, micro__timer *t)
@@ -159,7 +191,7 @@ static bool loop_timers(micro__thread *t, micro__loop *l)
         micro__timer *due = l->timers;
         micro__timer_clear(&l->timers, due);
         if (due->fn == loop_task_due)
-            loop_task_run(l, loop_task_of(due));
+            loop_task_run(t, l, loop_task_of(due));
         else
             due->fn(l, due);
         if (!t->loop)
@@ -180,11 +212,45 @@ static bool loop_take_task(micro__thread *t, micro__loop *l, micro__task *k)
         micro__loop_delay(l, k);
         return true;
     }
-    loop_task_run(l, k);
+    loop_task_run(t, l, k);
     return t->loop != NULL;
 }
 
 /* ---- connections --------------------------------------------------------------------------- */
+
+/* Whoever parks either sees holds, or has parked when the driver looks whether it may go on. */
+static void loop_hold(micro__loop *l, micro__conn *c)
+{
+    c->busy = true;
+    loop_put(&l->held, &c->link);
+    atomic_store(&l->holds, true);
+}
+
+/* The first of those held whose request may be served now; NULL: none. */
+static micro__item **loop_admitted(micro__loop *l)
+{
+    micro__item **at = &l->held.first;
+
+    if (!*at)
+        return NULL;
+    int least = micro__pool_least_hops(l->e);
+    while (*at && loop_conn_of(*at)->hops < least)
+        at = &(*at)->next;
+    return *at ? at : NULL;
+}
+
+static micro__conn *loop_unhold(micro__loop *l, micro__item **at)
+{
+    micro__conn *c = loop_conn_of(*at);
+
+    *at = c->link.next;
+    if (!*at)
+        l->held.end = at;
+    atomic_store(&l->holds, l->held.first != NULL);
+    c->held = false;
+    c->more = true;
+    return c;
+}
 
 /* Serves one event; false: the seat is gone, and with it everything of the loop. */
 static bool loop_serve(micro__thread *t, micro__loop *l, micro__conn *c, unsigned what)
@@ -197,13 +263,15 @@ static bool loop_serve(micro__thread *t, micro__loop *l, micro__conn *c, unsigne
         return false;
     }
     l->current = NULL;
-    micro__conn_settle(l, c);
+    if (MICRO__RARE(c->held)) {
+        loop_hold(l, c);
+    } else if (MICRO__RARE(micro__conn_goes_on(c))) {
+        c->busy = true;
+        micro__loop_push(l, &c->link); /* behind the others */
+    } else {
+        micro__conn_settle(l, c);
+    }
     return true;
-}
-
-static micro__conn *loop_conn_of(micro__item *item)
-{
-    return (micro__conn *)(void *)((char *)item - offsetof(micro__conn, link));
 }
 
 /* A connection out of the inbox: new, or given back. */
@@ -214,24 +282,38 @@ static bool loop_take_conn(micro__thread *t, micro__loop *l, micro__conn *c)
         return true;
     }
     unsigned what = c->pending;
+    bool serve = (what && !c->dead) || micro__conn_goes_on(c);
+    if (MICRO__RARE(c->held)) {
+        loop_hold(l, c);
+        return true;
+    }
+    if (MICRO__RARE(serve && t->rests)) {
+        loop_postpone(l, &c->link);
+        return true;
+    }
     c->busy = false;
     c->pending = 0;
-    if (what && !c->dead)
+    if (serve)
         return loop_serve(t, l, c, what);
     micro__conn_settle(l, c);
     return true;
 }
 
-/* Only between batches: inside one, an event for a connection that was fetched while it was busy
- * could still be ahead, and it may be closed here. */
+/* What was there when it began: what comes meanwhile has its turn after the next events, so that a
+ * function that posts itself holds up nobody. Only between batches: inside one, an event for a
+ * connection that was fetched while it was busy could still be ahead, and it may be closed here. */
 static bool loop_inbox(micro__thread *t, micro__loop *l)
 {
-    for (;;) {
-        if (!l->ready)
-            l->ready = loop_collect(l);
+    micro__item **held = t->rests ? NULL : loop_admitted(l);
+
+    if (MICRO__RARE(held != NULL) && !loop_take_conn(t, l, loop_unhold(l, held)))
+        return false;
+    if (!l->ready && !t->rests)
+        l->ready = loop_take_all(&l->later);
+    if (!l->ready)
+        l->ready = loop_collect(l);
+    while (l->ready) {
         micro__item *item = l->ready;
-        if (!item)
-            return true;
         l->ready = item->next;
         bool mine = item->kind == MICRO__ITEM_CONN
                         ? loop_take_conn(t, l, loop_conn_of(item))
@@ -239,6 +321,7 @@ static bool loop_inbox(micro__thread *t, micro__loop *l)
         if (!mine)
             return false;
     }
+    return true;
 }
 
 static bool loop_batch(micro__thread *t, micro__loop *l)
@@ -262,6 +345,10 @@ static bool loop_batch(micro__thread *t, micro__loop *l)
             c->pending |= ev->what;
             if (ev->what & MICRO__HUP)
                 micro__conn_gone(c);
+        } else if (MICRO__RARE(t->rests)) {
+            c->busy = true;
+            c->pending = ev->what;
+            loop_postpone(l, &c->link);
         } else if (!loop_serve(t, l, c, ev->what)) {
             return false;
         }
@@ -277,15 +364,18 @@ static bool loop_turn(micro__thread *t, micro__loop *l)
     return loop_batch(t, l) && loop_inbox(t, l) && loop_timers(t, l);
 }
 
+/* ms until then; -1: never. */
+static int loop_ms(uint64_t at)
+{
+    if (!at)
+        return -1;
+    uint64_t now = micro__now_ms(), ms = at > now ? at - now : 0;
+    return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
 static int loop_timeout(const micro__loop *l)
 {
-    if (!l->timers)
-        return -1;
-    uint64_t now = micro__now_ms();
-    if (l->timers->at <= now)
-        return 0;
-    uint64_t ms = l->timers->at - now;
-    return ms > INT32_MAX ? INT32_MAX : (int)ms;
+    return loop_ms(l->timers ? l->timers->at : 0);
 }
 
 static void loop_wait(micro__loop *l, int timeout_ms)
@@ -303,7 +393,13 @@ static bool loop_ended(micro__loop *l)
 {
     return atomic_load_explicit(&l->e->stopping, memory_order_acquire) &&
            !atomic_load_explicit(&l->nconns, memory_order_relaxed) &&
-           !atomic_load_explicit(&l->inbox, memory_order_relaxed);
+           !atomic_load_explicit(&l->inbox, memory_order_relaxed) && !l->later.first;
+}
+
+/* There is something to do that no event will tell of. The inbox in one order with the seat. */
+static bool loop_goes_on(micro__loop *l)
+{
+    return atomic_load(&l->inbox) || l->later.first || loop_admitted(l);
 }
 
 MICRO_PRIVATE void micro__loop_drive(micro__thread *t)
@@ -315,10 +411,32 @@ MICRO_PRIVATE void micro__loop_drive(micro__thread *t)
             return;
         if (MICRO__RARE(loop_ended(l)))
             break;
-        loop_wait(l, atomic_load(&l->inbox) ? 0 : loop_timeout(l)); /* in one order with the seat */
+        loop_wait(l, loop_goes_on(l) ? 0 : loop_timeout(l));
     }
     t->loop = NULL;
     micro__pool_loop_closed(l->e);
+}
+
+static int loop_sooner(int ms, uint64_t until)
+{
+    int other = loop_ms(until);
+
+    return other < 0 || (ms >= 0 && ms < other) ? ms : other;
+}
+
+/* What is new for handlers waits for a driver that may begin them. */
+MICRO_PRIVATE bool micro__loop_help(micro__thread *t, uint64_t until)
+{
+    micro__loop *l = t->loop;
+
+    while (micro__rest_goes_on(t, until)) {
+        if (!loop_turn(t, l))
+            return false;
+        if (!micro__rest_goes_on(t, until))
+            break;
+        loop_wait(l, atomic_load(&l->inbox) ? 0 : loop_sooner(loop_timeout(l), until));
+    }
+    return true;
 }
 
 #endif
@@ -360,7 +478,7 @@ MICRO_PRIVATE void micro__loop_tasks(micro__loop *l)
         micro__task *k = (micro__task *)(void *)*at;
         if ((*at)->kind == MICRO__ITEM_TASK && k->run && k->anytime) {
             *at = (*at)->next;
-            loop_task_run(l, k);
+            k->run(l, k->arg);
         } else {
             at = &(*at)->next;
         }

@@ -111,7 +111,8 @@ MICRO_PRIVATE bool micro__http_token(micro_str s);
 /* ---- engine: loops, threads, the driver seat (engine.c, seat.c, loop.c, conn.c) ------------ */
 
 typedef struct micro__engine micro__engine;
-typedef struct micro__port micro__port; /* a listening socket and its connections */
+typedef struct micro__thread micro__thread; /* one that serves */
+typedef struct micro__port micro__port;     /* a listening socket and its connections */
 
 /* One complete request, in the buffers of the thread that serves it; everything is lent until serve
  * returns. */
@@ -121,6 +122,7 @@ typedef struct micro__request {
     char *body; /* may be overwritten, body[body_len] too */
     size_t body_len;
     const char *peer;
+    int least_hops; /* with fewer it is to be held back if its handler waits for others */
 } micro__request;
 
 /* To be filled in by serve. */
@@ -132,12 +134,14 @@ typedef struct micro__reply {
     micro_str error;        /* Micro-Error and X-Micro-Error, "" leaves them out */
     bool close;
     bool shed; /* Micro-Shed: nothing was executed, another node may be tried */
+    bool held; /* nothing was done: the same request is to be served later, with the hops it has */
+    int hops;
 } micro__reply;
 
 static inline micro__reply micro__reply_new(micro_buf *body, int status)
 {
     const micro_str none = { "", 0 };
-    const micro__reply r = { body, status, none, none, none, false, false };
+    const micro__reply r = { body, status, none, none, none, false, false, false, 0 };
 
     return r;
 }
@@ -197,9 +201,11 @@ MICRO_PRIVATE micro_err micro__engine_post(micro__engine *e, int delay_ms, void 
                                            void *arg, atomic_uint *gate, void (*done)(void *arg),
                                            void *done_arg);
 
-/* What is known of a route's handler: how often it blocked lately. Zero: nothing. */
+/* What is known of a route's handler. Zero: nothing. */
 typedef struct micro__habit {
-    atomic_int blocks;
+    atomic_int blocks; /* rises when it blocks, falls when it does not */
+    atomic_bool waits; /* it has called others and waited for the reply */
+    atomic_bool held;  /* and was held back for that: said so already */
 } micro__habit;
 
 /* Around user code that a loop's thread calls: between them another thread may take the loop over,
@@ -207,9 +213,19 @@ typedef struct micro__habit {
 MICRO_PRIVATE void micro__user_begin(micro__habit *habit);
 /* True: the loop is this thread's again. */
 MICRO_PRIVATE bool micro__user_end(micro__habit *habit);
+/* The handler that runs on this thread, if one does, waits for others. */
+MICRO_PRIVATE void micro__user_waits(void);
 /* micro__fd_wait for a thread that may sit in a driver's seat: it waits there for a moment, since
  * most callees answer sooner than a hand-over pays, and then passes the seat on. */
 MICRO_PRIVATE micro_err micro__seat_wait(int fd, int what, uint64_t deadline);
+#if !MICRO_OMIT_THREADS
+/* Waiting in a handler for what loops bring. At the cap such a thread drives a loop meanwhile, but
+ * for new handlers. who: this thread, if it can; NULL: it waits in its own way. rest returns when
+ * rouse was called since the last return, or at the time given (0: none). */
+MICRO_PRIVATE micro__thread *micro__rest_who(const micro__engine *e);
+MICRO_PRIVATE void micro__rest(micro__thread *t, uint64_t until);
+MICRO_PRIVATE void micro__rest_rouse(micro__thread *t);
+#endif
 /* This thread serves a loop at this moment (its seat held or passed on). */
 MICRO_PRIVATE bool micro__engine_inside(void);
 

@@ -11,6 +11,24 @@
 
 static MICRO__THREAD_LOCAL micro__thread *seat_self;
 
+/* Handlers that wait for calls to this very process could take all threads, and leave none for
+ * those calls. So some are kept: half of them for requests that have come one hop at least, half of
+ * these for two and more, and so on. Then what has come furthest can be served, and all ends. In
+ * how many seats a handler sits is not known; hence each step leaves as many threads as there are
+ * seats. */
+MICRO_PRIVATE int micro__pool_least_hops(const micro__engine *e)
+{
+    int most = atomic_load_explicit(&e->total, memory_order_seq_cst) -
+               atomic_load_explicit(&e->parked, memory_order_seq_cst);
+    int keep = e->max_threads / 2, hops = 0;
+
+    if (most <= e->nloops) /* nobody's return would tell that it may go on */
+        return 0;
+    for (; keep && most > e->max_threads - keep; hops++)
+        keep = keep >= 2 * e->nloops ? keep / 2 : 0;
+    return hops;
+}
+
 /* ---- the word ------------------------------------------------------------------------------ */
 
 #if !MICRO_OMIT_THREADS
@@ -128,6 +146,23 @@ static void seat_send(micro__thread *t, micro__loop *l, uint64_t word)
     atomic_store_explicit(&t->target, l, memory_order_release);
 }
 
+/* With the pool's lock held, and no thread for it: a resting one drives the loop; or the next that
+ * parks will. */
+static bool seat_last_resort(micro__engine *e, micro__loop *l, uint64_t word)
+{
+    micro__thread *t = e->resting;
+
+    if (!t) {
+        l->hungry = word;
+        return false;
+    }
+    e->resting = t->parked;
+    l->asked = word;
+    seat_send(t, l, word);
+    micro__cond_signal(&t->wake);
+    return true;
+}
+
 /* The caller has counted the thread in total. */
 MICRO_PRIVATE bool micro__pool_start(micro__engine *e, micro__loop *l, uint64_t word)
 {
@@ -144,17 +179,25 @@ MICRO_PRIVATE bool micro__pool_start(micro__engine *e, micro__loop *l, uint64_t 
     e->total--;
     if (l->asked == word)
         l->asked = 0; /* somebody may try again */
-    l->hungry = word;
+    bool sent = seat_last_resort(e, l, word);
     micro__cond_broadcast(&e->changed);
     micro__unlock(&e->lock);
-    return false;
+    return sent;
+}
+
+MICRO_PRIVATE void micro__pool_full(micro__engine *e)
+{
+    if (!atomic_exchange(&e->capped, true))
+        MICRO_LOG(MICRO_LOG_ERROR,
+                  "no thread of %d is left: requests wait for handlers that block (.max_threads)",
+                  e->max_threads);
 }
 
 /* Sends a spare thread for this word: true if one is on its way. Asking twice for a word is free;
  * the one that was sent takes the seat for certain if the handler stays in. */
 MICRO_PRIVATE bool micro__pool_ask(micro__engine *e, micro__loop *l, uint64_t word)
 {
-    bool create = false, sent = true, ending = false;
+    bool create = false, sent = true, full = false;
 
     micro__lock(&e->lock);
     micro__thread *t = e->spare;
@@ -167,27 +210,24 @@ MICRO_PRIVATE bool micro__pool_ask(micro__engine *e, micro__loop *l, uint64_t wo
         seat_send(t, l, word);
         micro__cond_signal(&t->wake);
     } else if (!e->open_loops) {
-        sent = false,
-        ending = true; /* the engine ends: who waits for its threads must not miss one */
+        sent = false; /* the engine ends: who waits for its threads must not miss one */
     } else if (e->total < e->max_threads) {
         create = true;
         e->total++;
         l->asked = word;
     } else {
-        sent = false;
-        l->hungry = word; /* the next thread that parks goes there */
+        full = l->hungry == word; /* for a while now: by no thread that was just on its way */
+        sent = seat_last_resort(e, l, word);
     }
     micro__unlock(&e->lock);
-    if (!sent && !ending && !atomic_exchange(&e->capped, true))
-        MICRO_LOG(MICRO_LOG_ERROR,
-                  "all %d threads are in handlers that block: further requests wait (.max_threads)",
-                  e->max_threads);
+    if (full)
+        micro__pool_full(e);
     return create ? micro__pool_start(e, l, word) : sent;
 }
 
-/* With the pool's lock held: sends t to a loop whose handler blocks and for which no thread was
- * left. */
-static bool seat_feed(micro__engine *e, micro__thread *t)
+/* With the pool's lock held: a loop whose handler blocks and for which no thread was left; NULL:
+ * none. The caller sends one. */
+static micro__loop *seat_hungry(micro__engine *e)
 {
     for (int i = 0; i < e->nloops; i++) {
         micro__loop *l = &e->loops[i];
@@ -196,21 +236,40 @@ static bool seat_feed(micro__engine *e, micro__thread *t)
         l->hungry = 0;
         if (word && atomic_load_explicit(&l->seat, memory_order_relaxed) == word) {
             l->asked = word;
-            seat_send(t, l, word);
-            return true;
+            return l;
         }
     }
+    return NULL;
+}
+
+static micro__loop *seat_feed(micro__engine *e, micro__thread *t)
+{
+    micro__loop *l = seat_hungry(e);
+
+    if (l)
+        seat_send(t, l, l->asked);
+    return l;
+}
+
+static bool seat_unlist(micro__thread **list, const micro__thread *t)
+{
+    for (micro__thread **p = list; *p; p = &(*p)->parked)
+        if (*p == t) {
+            *p = t->parked;
+            return true;
+        }
     return false;
 }
 
-static void seat_unpark(micro__engine *e, micro__thread *t)
+/* With the pool's lock held: a thread has become free. Drivers that rest make way for it, and
+ * requests that were held back may be served. */
+static void seat_tell(micro__engine *e)
 {
-    for (micro__thread **p = &e->spare; *p; p = &(*p)->parked)
-        if (*p == t) {
-            *p = t->parked;
-            e->parked--;
-            return;
-        }
+    for (int i = 0; i < e->nloops; i++) {
+        micro__loop *l = &e->loops[i];
+        if (l->helpers || atomic_load_explicit(&l->holds, memory_order_seq_cst))
+            micro__poller_wake(&l->poller);
+    }
 }
 
 /* Waits as a spare. False: the thread has to end. */
@@ -221,18 +280,21 @@ static bool seat_park(micro__thread *t)
     micro__buf_free(&t->out);
     micro__buf_free(&t->line);
     micro__lock(&e->lock);
-    bool stay = seat_feed(e, t);
+    bool stay = seat_feed(e, t) != NULL;
     if (!stay) {
         t->parked = e->spare;
         e->spare = t;
         e->parked++;
+        seat_tell(e);
         uint64_t until = micro__now_ms() + SEAT_IDLE_MS;
         while (!atomic_load_explicit(&t->target, memory_order_relaxed) && e->open_loops)
             if (!micro__cond_wait(&t->wake, &e->lock, until))
                 break;
         stay = atomic_load_explicit(&t->target, memory_order_relaxed) != NULL;
-        if (!stay)
-            seat_unpark(e, t);
+        if (!stay) {
+            seat_unlist(&e->spare, t);
+            e->parked--;
+        }
     }
     micro__unlock(&e->lock);
     return stay;
@@ -254,9 +316,13 @@ static void seat_end(micro__thread *t)
         micro__thread_join(before);
     micro__thread_free(t);
     micro__lock(&e->lock);
-    e->total--;
+    micro__loop *hungry = seat_hungry(e); /* that one more thread can be is known by nobody else */
+    uint64_t word = hungry ? hungry->asked : 0;
+    e->total -= !hungry;
     micro__cond_broadcast(&e->changed);
     micro__unlock(&e->lock);
+    if (hungry)
+        micro__pool_start(e, hungry, word);
 }
 
 static void *seat_thread_main(void *arg)
@@ -284,6 +350,111 @@ MICRO_PRIVATE void micro__pool_loop_closed(micro__engine *e)
 
 #endif
 
+/* ---- resting ------------------------------------------------------------------------------- */
+
+#if !MICRO_OMIT_THREADS
+
+MICRO_PRIVATE bool micro__rest_goes_on(const micro__thread *t, uint64_t until)
+{
+    return !atomic_load(&t->roused) && !atomic_load_explicit(&t->e->parked, memory_order_seq_cst) &&
+           (!until || micro__now_ms() < until);
+}
+
+/* As if a handler blocked in it that will never come back for it. */
+static void seat_pass(micro__thread *t)
+{
+    micro__loop *l = t->loop;
+
+    l->current = NULL;
+    micro__seat_leave(t);
+    t->loop = NULL;
+    micro__pool_ask(t->e, l, t->word);
+}
+
+/* With the pool's lock held, around the wait for somebody to send it or to rouse it. */
+static void seat_rest_wait(micro__thread *t, uint64_t until)
+{
+    micro__engine *e = t->e;
+
+    t->parked = e->resting;
+    e->resting = t;
+    while (!atomic_load_explicit(&t->target, memory_order_relaxed) && !atomic_load(&t->roused))
+        if (!micro__cond_wait(&t->wake, &e->lock, until))
+            break;
+    seat_unlist(&e->resting, t);
+}
+
+/* With the pool's lock held: drives the loop that it was sent to. */
+static void seat_help(micro__thread *t, uint64_t until)
+{
+    micro__engine *e = t->e;
+    micro__loop *l = atomic_load_explicit(&t->target, memory_order_relaxed);
+
+    t->helps = l;
+    l->helpers++;
+    micro__unlock(&e->lock);
+    if (seat_take(t) && micro__loop_help(t, until))
+        seat_pass(t);
+    t->loop = NULL;
+    micro__lock(&e->lock);
+    l->helpers--;
+    t->helps = NULL;
+}
+
+/* In the state of a spare; the handler's own comes back behind it. If it has driven the loop whose
+ * seat the handler has left, the handler's word is old and it finds its seat gone (R4). */
+MICRO_PRIVATE void micro__rest(micro__thread *t, uint64_t until)
+{
+    micro__engine *e = t->e;
+    const struct {
+        micro__loop *loop;
+        uint64_t word, since;
+        micro__habit *habit;
+        int depth;
+    } own = { t->loop, t->word, t->since, t->habit, t->depth };
+
+    micro__user_waits();
+    t->loop = NULL;
+    t->depth = 0;
+    t->rests = true;
+    micro__lock(&e->lock);
+    do {
+        if (!seat_feed(e, t))
+            seat_rest_wait(t, until);
+        if (atomic_load_explicit(&t->target, memory_order_relaxed))
+            seat_help(t, until);
+    } while (!atomic_load(&t->roused) && (!until || micro__now_ms() < until));
+    atomic_store(&t->roused, false);
+    micro__unlock(&e->lock);
+    t->rests = false;
+    t->loop = own.loop;
+    t->word = own.word;
+    t->since = own.since;
+    t->habit = own.habit;
+    t->depth = own.depth;
+}
+
+MICRO_PRIVATE void micro__rest_rouse(micro__thread *t)
+{
+    micro__engine *e = t->e;
+
+    micro__lock(&e->lock);
+    atomic_store(&t->roused, true);
+    micro__cond_signal(&t->wake);
+    if (t->helps)
+        micro__poller_wake(&t->helps->poller);
+    micro__unlock(&e->lock);
+}
+
+MICRO_PRIVATE micro__thread *micro__rest_who(const micro__engine *e)
+{
+    micro__thread *t = seat_self;
+
+    return t && t->e == e && e->threaded && t->depth && !t->rests ? t : NULL;
+}
+
+#endif
+
 /* ---- around user code ---------------------------------------------------------------------- */
 
 MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t)
@@ -304,6 +475,14 @@ MICRO_PRIVATE micro__loop *micro__seat_loop(const micro__engine *e)
     return seat_self && seat_self->e == e ? seat_self->loop : NULL;
 }
 
+MICRO_PRIVATE void micro__user_waits(void)
+{
+    const micro__thread *t = seat_self;
+
+    if (t && t->depth && t->habit && !atomic_load_explicit(&t->habit->waits, memory_order_relaxed))
+        atomic_store_explicit(&t->habit->waits, true, memory_order_relaxed);
+}
+
 MICRO_PRIVATE bool micro__engine_inside(void)
 {
     return seat_self != NULL;
@@ -321,6 +500,7 @@ MICRO_PRIVATE void micro__user_begin(micro__habit *habit)
         return;
     micro__seat_leave(t);
     t->since = 0;
+    t->habit = habit;
     if (!habit || !t->loop || !t->e->threaded ||
         atomic_load_explicit(&habit->blocks, memory_order_relaxed) < SEAT_HABIT)
         return;

@@ -225,17 +225,23 @@ static void dispatch_deadline(dispatch *d)
             micro__now_ms() + ns / DISPATCH_NS_PER_MS + (ns % DISPATCH_NS_PER_MS != 0);
 }
 
-static void dispatch_surroundings(dispatch *d, const micro__route *route, const char *peer)
+static int dispatch_hops(const dispatch *d)
 {
-    micro_ctx *ctx = d->ctx;
     micro_str hops = dispatch_known(d, MICRO__H_HOP_COUNT);
     uint64_t n = 0;
 
+    return hops.len && micro__parse_u64(hops, &n) ? (int)(n < 255 ? n : 255) : 0;
+}
+
+static void dispatch_surroundings(dispatch *d, const micro__route *route, const char *peer)
+{
+    micro_ctx *ctx = d->ctx;
+
+    ctx->hops = dispatch_hops(d); /* while its header is there */
     dispatch_metadata(d);
     dispatch_deadline(d);
     ctx->svc = d->s->svc;
     ctx->state = route->state;
-    ctx->hops = hops.len && micro__parse_u64(hops, &n) ? (int)(n < 255 ? n : 255) : 0;
     ctx->info.service = d->s->name;
     ctx->info.endpoint = route->method->name;
     ctx->info.content_type = d->reply->content_type.ptr;
@@ -402,6 +408,24 @@ static void dispatch_admit(dispatch *d, micro__route *route, const char *peer)
     }
 }
 
+/* Threads have become few: a handler that waits for others is not to take one that they need. */
+static bool dispatch_held(dispatch *d, micro__route *route, int least_hops)
+{
+    if (!least_hops || !atomic_load_explicit(&route->habit.waits, memory_order_relaxed))
+        return false;
+    int hops = dispatch_hops(d);
+    if (hops >= least_hops)
+        return false;
+    if (!atomic_exchange(&route->habit.held, true))
+        MICRO_LOG(
+            MICRO_LOG_WARN,
+            "threads are few: further calls of %s wait, as it waits for others (.max_threads)",
+            route->method->name);
+    d->reply->held = true;
+    d->reply->hops = hops;
+    return true;
+}
+
 MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__reply *reply)
 {
     micro__server *s = arg;
@@ -418,6 +442,8 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
     d.ctx->info.service = s->name;
     bool open = dispatch_open(&d);
     micro__route *route = open ? micro__server_find(s, d.method) : NULL;
+    if (route && dispatch_held(&d, route, req->least_hops))
+        return;
     if (route) {
         uint64_t begun = micro__stats_begin(route->stats, d.ctx);
         dispatch_admit(&d, route, req->peer);
@@ -448,7 +474,7 @@ MICRO_PRIVATE void micro__server_deliver(micro__server *s, micro_transport *t, m
         head.headers = msg->header.ptr;
         head.nheaders = msg->header.len;
         micro__http_index(&head);
-        micro__request req = { ctx, &head, text, msg->body.len, "" };
+        micro__request req = { ctx, &head, text, msg->body.len, "", 0 };
         micro__server_serve(s, &req, &reply);
         micro_msg out = { { NULL, 0, 0 },
                           { (const uint8_t *)(body.ptr ? body.ptr : ""), body.len } };
