@@ -399,6 +399,7 @@ typedef struct micro_service_opts {
     int idle_ms;                   /* a silent connection is closed, 75 000 */
     int drain_ms;                  /* stop waits for handlers, 30 000; 1: does not; OFF: for ever */
     bool metrics;                  /* answers GET /metrics, section 19 */
+    bool trace;                    /* begins a W3C trace where there is none, section 19 */
     bool function;                 /* ends after one request or event (Debug.* does not count) */
 } micro_service_opts;
 
@@ -866,14 +867,22 @@ MICRO_API int micro_poll_timeout(micro_service *svc);
 MICRO_API MICRO_CHECKED micro_err micro_post(micro_service *svc, int delay_ms,
                                              void (*fn)(void *arg), void *arg);
 
-/* ---- 19. Log, metrics ---------------------------------------------------------------------------
- * Each endpoint counts its requests, their errors by kind (client: 400 to 499, server: 500 to 599,
- * other), those that run, and how long they took, from the whole request to the whole reply. It
- * costs two looks at the clock and no lock. Debug.Stats, and so `micro stats`, tells them. With
+/* ---- 19. Log, metrics, traces ------------------------------------------------------------------
+ * Metrics: each endpoint counts its requests, their errors by kind (client: 400 to 499, server:
+ * 500 to 599, other), those that run, and how long they took, from whole request to whole reply.
+ * It costs two looks at the clock and no lock. Debug.Stats, and so `micro stats`, tells them. With
  * .metrics (--metrics), GET /metrics on the service's own port gives them to Prometheus:
  *     micro_requests_total{endpoint,outcome}    micro_requests_running{endpoint}
  *     micro_request_duration_seconds{endpoint}  micro_requests_rejected_total (came to no endpoint)
- *     micro_service_info{name,version,id}       process_... (start, memory, threads) */
+ *     micro_service_info{name,version,id}       process_... (start, memory, threads)
+ *
+ * W3C trace context (traceparent, tracestate) is metadata: what came in goes on with every call
+ * made from the handler, with a new parent for each; what is not valid is dropped, and what you set
+ * goes out as it is. With .trace (--trace), requests and calls without a trace begin one; otherwise
+ * none is invented.
+ *
+ * Lines that a handler logs end in " endpoint=..." and, within a trace, " trace=ID". Write your own
+ * facts as key=value too, and the log is structured. */
 
 enum micro_log_level {
     MICRO_LOG_NONE, MICRO_LOG_ERROR, MICRO_LOG_WARN, MICRO_LOG_INFO, MICRO_LOG_DEBUG

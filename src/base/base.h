@@ -294,5 +294,8 @@ MICRO_PRIVATE const char *micro__status_text(int code);
 
 MICRO_PRIVATE bool micro__log_on(int level);
 MICRO_PRIVATE void micro__log_level(int level); /* keeps the sink */
+/* From here on this thread's lines say which endpoint is served, and in which trace; NULL: none.
+ * Returns what was there before. */
+MICRO_PRIVATE const micro_ctx *micro__log_scope(const micro_ctx *ctx);
 
 #endif

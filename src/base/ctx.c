@@ -213,6 +213,7 @@ MICRO_API void micro_metadata_set(micro_ctx *ctx, const char *key, const char *v
         micro__pairs_del(&ctx->metadata, k);
     } else {
         ctx->dirty = true;
+        ctx->own_trace |= micro__str_is_nocase(k, "traceparent");
         if (!micro__pairs_set(&ctx->arena, &ctx->metadata, k, v))
             ctx_stick(ctx, MICRO_ENOMEM);
     }

@@ -29,6 +29,7 @@ struct micro_ctx {
     micro_info info;   /* strings never NULL */
     void *state;       /* of the handler */
     int hops;          /* of the request being served, -1: none */
+    bool own_trace;    /* the program set traceparent: it goes out as it is */
     micro_error error; /* strings never NULL */
     micro_err local;   /* the local failure that error stands for; 0: a service raised it */
     char error_detail[MICRO__DETAIL_MAX];

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The log: a level, a hook, and a default that writes lines to stderr. */
-#include "atomic.h"
-#include "base.h"
+#include "ctx.h"
 
 #include <time.h>
 
 #define LOG_MAX 512
+#define LOG_FIELDS 256
 
 static struct {
     atomic_int level;
@@ -13,6 +13,16 @@ static struct {
     micro_log_fn *fn;
     void *arg;
 } log_state = { MICRO_LOG_ERROR, ATOMIC_FLAG_INIT, NULL, NULL };
+
+static MICRO__THREAD_LOCAL const micro_ctx *log_ctx; /* of the handler that runs; NULL: none */
+
+MICRO_PRIVATE const micro_ctx *micro__log_scope(const micro_ctx *ctx)
+{
+    const micro_ctx *before = log_ctx;
+
+    log_ctx = ctx;
+    return before;
+}
 
 static void log_lock(void)
 {
@@ -96,19 +106,40 @@ static void log_default(int level, const char *file, int line, const char *text,
     fwrite(out, 1, at, stderr);
 }
 
+/* " endpoint=Say.Hello trace=...", as far as there is such a thing. */
+static size_t log_fields(char out[LOG_FIELDS])
+{
+    const char *endpoint = log_ctx ? log_ctx->info.endpoint : "";
+    micro_str trace = micro_s("");
+    size_t len = 0;
+
+    if (log_ctx)
+        trace = micro__pairs_get(&log_ctx->metadata, "traceparent");
+    if (*endpoint)
+        len = (size_t)snprintf(out, LOG_FIELDS / 2, " endpoint=%.100s", endpoint);
+    if (trace.len >= 35) /* 2 digits of version, then 32 of the trace's id */
+        len += (size_t)snprintf(out + len, LOG_FIELDS / 2, " trace=%.32s", trace.ptr + 3);
+    return len;
+}
+
+/* A text that is too long is cut, not its fields. */
 MICRO_API void micro_log(int level, const char *file, int line, const char *fmt, ...)
 {
-    char text[LOG_MAX];
+    char text[LOG_MAX], fields[LOG_FIELDS];
     va_list args;
 
     if (!micro__log_on(level))
         return;
+    size_t nfields = log_fields(fields);
     va_start(args, fmt);
-    int n = vsnprintf(text, sizeof text, fmt, args);
+    int n = vsnprintf(text, sizeof text - nfields, fmt, args);
     va_end(args);
     if (n < 0)
         return;
-    size_t len = (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
+    size_t len = (size_t)n < sizeof text - nfields ? (size_t)n : sizeof text - nfields - 1;
+    memcpy(text + len, fields, nfields);
+    len += nfields;
+    text[len] = 0;
     log_lock();
     micro_log_fn *fn = log_state.fn;
     void *arg = log_state.arg;

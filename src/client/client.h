@@ -50,6 +50,7 @@ typedef struct micro__client {
     size_t ncodecs;
     const micro__wraps *wraps;
     micro_call_opts defaults; /* 0 where nothing was said */
+    bool trace;               /* a call without a trace begins one */
 } micro__client;
 
 /* micro_call, with svc's own checks done. */

@@ -2,7 +2,7 @@
 /* The header of a request: what routes it, and the metadata that goes along. */
 #include "call.h"
 
-#define HEADERS_OWN 9 /* at most, beside metadata */
+#define HEADERS_OWN 10 /* at most, beside metadata */
 #define HEADERS_NS_PER_MS 1000000u
 
 /* Names that belong to one hop or to the library; ending in '*': all that begin so. By first
@@ -64,7 +64,9 @@ MICRO_PRIVATE bool micro__call_headers(micro__call *k, uint64_t id, micro_pairs 
 {
     micro_ctx *ctx = k->ctx;
     const micro_pairs *meta = &ctx->metadata;
-    bool named = false, serving = ctx->hops >= 0;
+    bool named = false, serving = ctx->hops >= 0, state;
+    char trace[MICRO__TRACE_MAX];
+    enum micro__trace_next next = micro__trace_next(ctx, k->c->trace, trace);
 
     out->len = out->cap = 0;
     out->ptr = micro__arena_take(&ctx->arena, sizeof *out->ptr * (meta->len + HEADERS_OWN));
@@ -80,8 +82,13 @@ MICRO_PRIVATE bool micro__call_headers(micro__call *k, uint64_t id, micro_pairs 
     if (serving)
         headers_put(out, "X-Hop-Count",
                     headers_number(&ctx->arena, ctx->hops < 255 ? (uint64_t)ctx->hops + 1 : 255));
+    if (next != MICRO__TRACE_NONE)
+        headers_put(out, "traceparent", micro_copy(ctx, micro_s(trace)));
     for (size_t i = 0; i < meta->len; i++) {
         if (!headers_travels(meta->ptr[i].key, serving))
+            continue;
+        if (micro__trace_header(meta->ptr[i].key, &state) &&
+            !(state && next == MICRO__TRACE_GOES_ON))
             continue;
         named |= micro__str_is_nocase(meta->ptr[i].key, "X-Micro-From-Service");
         out->ptr[out->len++] = meta->ptr[i];

@@ -38,6 +38,7 @@ static bool child_inherit(micro_ctx *to, const micro_ctx *from)
 {
     to->deadline = from->deadline;
     to->hops = from->hops;
+    to->own_trace = from->own_trace;
     if (from->metadata.len && !micro__pairs_copy(&to->arena, &to->metadata, &from->metadata))
         return false;
     for (const micro__ctx_value *v = from->values; v; v = v->next)

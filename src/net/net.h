@@ -108,6 +108,21 @@ MICRO_PRIVATE void micro__http_header(micro_buf *out, micro_str name, micro_str 
 /* A token of RFC 9110 (method and header names). */
 MICRO_PRIVATE bool micro__http_token(micro_str s);
 
+/* ---- trace.c: W3C trace context ------------------------------------------------------------ */
+
+#define MICRO__TRACE_MAX 56 /* of a traceparent, with its terminator */
+
+/* Whether a header is traceparent, or (state) tracestate. */
+MICRO_PRIVATE bool micro__trace_header(micro_str key, bool *state);
+/* What came in: a traceparent that is none, or came twice, is dropped with its tracestate. begin:
+ * where there is none a trace begins here. */
+MICRO_PRIVATE void micro__trace_accept(micro_ctx *ctx, bool begin);
+/* The traceparent that goes out with a message sent on ctx. GOES_ON: as in the metadata, with a new
+ * parent; tracestate belongs to it. BEGUN: a new one. NONE: none. */
+enum micro__trace_next { MICRO__TRACE_NONE, MICRO__TRACE_GOES_ON, MICRO__TRACE_BEGUN };
+MICRO_PRIVATE enum micro__trace_next micro__trace_next(const micro_ctx *ctx, bool begin,
+                                                       char out[MICRO__TRACE_MAX]);
+
 /* ---- engine: loops, threads, the driver seat (engine.c, seat.c, loop.c, conn.c) ------------ */
 
 typedef struct micro__engine micro__engine;

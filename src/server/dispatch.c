@@ -239,6 +239,7 @@ static void dispatch_surroundings(dispatch *d, const micro__route *route, const 
 
     ctx->hops = dispatch_hops(d); /* while its header is there */
     dispatch_metadata(d);
+    micro__trace_accept(ctx, d->s->trace);
     dispatch_deadline(d);
     ctx->svc = d->s->svc;
     ctx->state = route->state;
@@ -446,7 +447,9 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
         return;
     if (route) {
         uint64_t begun = micro__stats_begin(route->stats, d.ctx);
+        const micro_ctx *before = micro__log_scope(d.ctx);
         dispatch_admit(&d, route, req->peer);
+        micro__log_scope(before);
         micro__stats_end(route->stats, d.ctx, begun, d.outcome);
     } else {
         atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);

@@ -57,8 +57,9 @@ typedef struct micro__route {
 
 typedef struct micro__server {
     micro_service *svc;
-    const char *name, *version, *id;  /* id: the node's is name-id */
-    bool metrics;                     /* GET /metrics is answered */
+    const char *name, *version, *id; /* id: the node's is name-id */
+    bool metrics;                    /* GET /metrics is answered */
+    bool trace;                      /* a request without a trace begins one */
     const micro_codec *const *codecs; /* the program's own */
     size_t ncodecs;
     const micro__wraps *wraps;

@@ -49,6 +49,8 @@ static const micro__flag_row flags_rows[] = {
       "none, error, warn, info, debug", "What is logged" },
     { "metrics", "MICRO_METRICS", MICRO__FLAG_BOOL, false, FLAGS_AT(metrics), NULL, NULL,
       "Answer GET /metrics, for Prometheus" },
+    { "trace", "MICRO_TRACE", MICRO__FLAG_BOOL, false, FLAGS_AT(trace), NULL, NULL,
+      "Begin a W3C trace where a request or a call has none" },
     FLAGS_LIMIT(INT, "loops", "LOOPS", loops, NULL,
                 "Event loops; 0: no threads; else one for a processor"),
     { "max_threads", "MICRO_MAX_THREADS", MICRO__FLAG_INT, false, FLAGS_AT(max_threads), "256",

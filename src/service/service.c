@@ -65,6 +65,7 @@ static void service_settings(micro_service *svc)
     s->idle_ms = o->idle_ms;
     s->drain_ms = o->drain_ms;
     s->metrics = o->metrics;
+    s->trace = o->trace;
     s->log_level = -1;
 }
 
@@ -157,6 +158,7 @@ static void service_client(micro_service *svc)
     c->transport = svc->transport;
     c->codecs = svc->o.codecs;
     c->ncodecs = svc->o.ncodecs;
+    c->trace = s->trace;
     c->defaults = svc->call;
     if (s->request_timeout_ms)
         c->defaults.timeout_ms = s->request_timeout_ms;
@@ -178,6 +180,7 @@ static void service_server(micro_service *svc)
     svc->server.version = svc->s.version;
     svc->server.id = svc->s.id;
     svc->server.metrics = svc->s.metrics;
+    svc->server.trace = svc->s.trace;
     svc->server.codecs = svc->o.codecs;
     svc->server.ncodecs = svc->o.ncodecs;
     svc->server.wraps = &svc->wraps;

@@ -20,7 +20,7 @@ typedef struct micro__settings {
     int register_ttl_ms, register_interval_ms;
     int loops, max_threads, max_conns, max_body, idle_ms, drain_ms, pool_idle_ms;
     int log_level; /* -1: not asked for */
-    bool metrics;
+    bool metrics, trace;
 } micro__settings;
 
 /* ---- flags.c, flags_table.c, flags_help.c -----------------------------------------------------
