@@ -73,6 +73,15 @@ static micro_err get(micro_ctx *ctx, const note *req, place *rsp)
 
 /* ---- who asks -------------------------------------------------------------------------------- */
 
+/* A call takes the first node that answers to a name, but a key belongs to one of them all: a
+ * program that has just started hears of all first. */
+static micro_err hear_of_all(micro_service *svc, micro_ctx *ctx)
+{
+    micro_entries all;
+
+    return micro_registry_get(micro_service_registry(svc), ctx, NOTES, &all);
+}
+
 static micro_err ask(micro_service *svc, const char *const *args, size_t nargs)
 {
     micro_ctx *ctx = micro_ctx_new(svc);
@@ -88,8 +97,10 @@ static micro_err ask(micro_service *svc, const char *const *args, size_t nargs)
 
         snprintf(req.key, sizeof req.key, "%s", args[1]);
         snprintf(req.text, sizeof req.text, "%s", putting ? args[2] : "");
-        err = putting ? notes_put_with(ctx, NOTES, &req, &rsp, sharded)
-                      : notes_get_with(ctx, NOTES, &req, &rsp, sharded);
+        err = hear_of_all(svc, ctx);
+        if (err == MICRO_OK)
+            err = putting ? notes_put_with(ctx, NOTES, &req, &rsp, sharded)
+                          : notes_get_with(ctx, NOTES, &req, &rsp, sharded);
     }
     if (err == MICRO_EUSAGE)
         fprintf(stderr, "usage: strategy [put KEY TEXT | get KEY]\n");
