@@ -495,8 +495,13 @@ struct micro_call_opts {
     const char *key;               /* for micro_strategy_hash: same key, same node */
     bool (*filter)(void *arg, const micro_node *node); /* asked for every node on every call */
     int (*backoff)(void *arg, int attempt); /* ms before attempt 2...; 10, 100, 1000, jittered */
-    bool (*retry)(void *arg, micro_ctx *ctx, micro_err err, int attempt); /* the last word */
+    bool (*retry)(void *arg, micro_ctx *ctx, micro_err err, int attempt); /* last word */
     void *arg;                     /* of the three */
+    int retry_budget;              /* attempts after the first, % of a service's calls, 10; 100 */
+                                   /* ahead, and one a second; if no node was reached, uncounted */
+    int eject_after;               /* failures of a node in a row, 5: see section 12 */
+    int break_after;               /* calls in a row that a node did not answer, 20 */
+    int eject_ms;                  /* until the first trial, 1000; then double, to 30 000 */
 };
 
 /* Calls and waits; others run on meanwhile, also if this is a handler's thread (where micro_poll
@@ -601,7 +606,14 @@ MICRO_API void micro_service_wrap(micro_service *svc, unsigned places, micro_mid
 
 /* ---- 12. Choosing nodes ------------------------------------------------------------------------
  * The selector keeps an immutable, counted set of nodes per service; the strategy names one by its
- * index. Nothing is copied and nothing locked in between: nanoseconds, however many nodes. */
+ * index. Nothing is copied and nothing locked in between: nanoseconds, however many nodes.
+ *
+ * A node that fails .eject_after calls in a row, with an error of 500 and up or without an answer,
+ * is passed over while others are left. One that has not answered .break_after calls in a row is
+ * not called though none be left, and the call fails at once with MICRO_ENONODE: a circuit breaker.
+ * After .eject_ms one call is let through as a trial, after each that fails time doubles, and any
+ * other answer ends it. So a service's own errors are never hidden behind ours, and a node that
+ * hangs costs no time-outs. Such memory is kept for the nodes of built-in selectors. */
 
 struct micro_node {
     micro_str id, address;         /* host:port */

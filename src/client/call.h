@@ -16,6 +16,7 @@ typedef struct micro__call {
     micro_buf *message; /* the request, encoded already; NULL: encode req */
     void *rsp;
     micro_call_opts o; /* the client's defaults and the call's own, 0 resolved */
+    micro__limits limits;
     const micro_codec *codec;
     uint64_t deadline;      /* of all attempts; 0: none */
     int attempt;            /* from 1 */

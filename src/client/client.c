@@ -4,6 +4,10 @@
 
 #define CLIENT_TIMEOUT_MS 5000
 #define CLIENT_ATTEMPTS 3
+#define CLIENT_RETRY_BUDGET 10
+#define CLIENT_EJECT_AFTER 5
+#define CLIENT_BREAK_AFTER 20
+#define CLIENT_EJECT_MS 1000
 
 /* ---- options ------------------------------------------------------------------------------- */
 
@@ -26,6 +30,10 @@ static void client_merge(micro_call_opts *to, const micro_call_opts *own)
     CLIENT_TAKE(listed);
     CLIENT_TAKE(strategy);
     CLIENT_TAKE(key);
+    CLIENT_TAKE(retry_budget);
+    CLIENT_TAKE(eject_after);
+    CLIENT_TAKE(break_after);
+    CLIENT_TAKE(eject_ms);
     if (own->filter || own->backoff || own->retry) { /* they share one arg, so they go together */
         to->filter = own->filter;
         to->backoff = own->backoff;
@@ -34,6 +42,11 @@ static void client_merge(micro_call_opts *to, const micro_call_opts *own)
     }
 }
 #undef CLIENT_TAKE
+
+static unsigned client_limit(int given, unsigned preset)
+{
+    return given == 0 ? preset : given < 0 ? 0 : (unsigned)given;
+}
 
 MICRO_PRIVATE micro_err micro__call_options(micro__call *k, const micro_call_opts *opts)
 {
@@ -53,6 +66,11 @@ MICRO_PRIVATE micro_err micro__call_options(micro__call *k, const micro_call_opt
         k->o.attempts = CLIENT_ATTEMPTS;
     if (!k->o.content_type)
         k->o.content_type = "application/json";
+    if (!k->o.retry_budget)
+        k->o.retry_budget = CLIENT_RETRY_BUDGET;
+    k->limits.eject_after = client_limit(k->o.eject_after, CLIENT_EJECT_AFTER);
+    k->limits.break_after = client_limit(k->o.break_after, CLIENT_BREAK_AFTER);
+    k->limits.eject_ms = k->o.eject_ms > 0 ? k->o.eject_ms : CLIENT_EJECT_MS;
     k->o.idempotent |= (k->method->flags & MICRO_IDEMPOTENT) != 0;
     k->codec = micro__codec_find(k->c->codecs, k->c->ncodecs, micro_s(k->o.content_type));
     if (!k->codec)
@@ -93,8 +111,18 @@ MICRO_PRIVATE micro__filter micro__call_filter(const micro__call *k)
 {
     const micro_call_opts *o = &k->o;
 
-    return (micro__filter){ o->version, o->label, o->listed ? k->method->name : NULL, o->filter,
-                            o->arg };
+    return (micro__filter){ o->version, o->label, o->listed ? k->method->name : NULL,
+                            o->filter,  o->arg,   k->limits.eject_after ? &k->limits : NULL };
+}
+
+static micro_err client_no_node(micro__call *k, micro_err err)
+{
+    if (err != MICRO_ENONODE)
+        return micro__ctx_local(k->ctx, err, "out of memory");
+    return micro__ctx_local(k->ctx, err,
+                            k->limits.eject_after && micro__select_shut(k->nodes, &k->limits)
+                                ? "circuit breaker is open"
+                                : "none available");
 }
 
 static micro_err client_address(micro__call *k)
@@ -111,17 +139,15 @@ static micro_err client_pick(micro__call *k)
 {
     const micro_call_opts *o = &k->o;
     micro__filter filter = micro__call_filter(k);
-    bool any = !o->version && !o->label && !o->listed && !o->filter;
     micro_err err = micro__call_select(k, &k->nodes);
 
     if (err != MICRO_OK)
         return err;
     uint64_t turn = micro__select_turn(k->nodes, o->strategy);
-    err = micro__select_pick(k->nodes, any ? NULL : &filter, o->strategy, k->service, o->key, turn,
-                             k->attempt, &k->last, &k->node);
+    err = micro__select_pick(k->nodes, &filter, o->strategy, k->service, o->key, turn, k->attempt,
+                             &k->last, &k->node);
     if (err != MICRO_OK)
-        return micro__ctx_local(k->ctx, err,
-                                err == MICRO_ENONODE ? "none available" : "out of memory");
+        return client_no_node(k, err);
     micro__nodeset *set = micro__nodeset_of(k->nodes);
     if (set) {
         k->health = set->health[k->last];
@@ -145,13 +171,20 @@ MICRO_PRIVATE micro_err micro__call_choose(micro__call *k)
     k->health = NULL;
     k->outcome = k->only ? client_address(k) : k->o.address ? client_direct(k) : client_pick(k);
     k->tried = k->outcome != MICRO_OK;
+    if (k->attempt == 1 && k->outcome == MICRO_OK)
+        micro__budget_earn(&k->c->budgets, k->service, k->o.retry_budget);
     return k->outcome;
 }
 
 MICRO_PRIVATE void micro__call_unchoose(micro__call *k)
 {
-    if (k->health)
+    if (k->health) {
+        bool stale = k->outcome == MICRO_EIO && k->untouched; /* an idle connection was closed */
         atomic_fetch_sub_explicit(&k->health->running, 1, memory_order_relaxed);
+        if (k->tried && !stale)
+            micro__health_mark(micro__nodeset_of(k->nodes), k->last, k->service, k->outcome,
+                               &k->limits);
+    }
     if (k->node && k->tried)
         micro__selector_mark(k->c->selector, k->service, k->node, k->outcome);
     if (k->nodes)
@@ -310,12 +343,12 @@ MICRO_PRIVATE bool micro__call_again(micro__call *k, micro_err err)
     if (k->attempt >= k->o.attempts || err == MICRO_ECANCELED ||
         micro__ctx_check(k->ctx, k->deadline) != MICRO_OK)
         return false;
-    if (k->o.retry)
-        return k->o.retry(k->o.arg, k->ctx, err, k->attempt);
-    if (err == MICRO_ECONNECT ||
-        (k->untouched && (err == MICRO_EIO || err == MICRO_ETIMEDOUT || err == 503)))
-        return true;
-    return k->o.idempotent && client_passing(err);
+    bool unseen = err == MICRO_ECONNECT || (k->untouched && err == MICRO_EIO);
+    bool safe = k->untouched && (err == MICRO_ETIMEDOUT || err == 503);
+    if (k->o.retry ? !k->o.retry(k->o.arg, k->ctx, err, k->attempt)
+                   : !unseen && !safe && !(k->o.idempotent && client_passing(err)))
+        return false;
+    return unseen || micro__budget_take(&k->c->budgets, k->service, k->o.retry_budget);
 }
 
 /* 10, 100, 1000 ms, each less up to a half by chance. < 0: no time is left for it. */

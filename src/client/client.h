@@ -38,6 +38,28 @@ MICRO_PRIVATE void micro__pool_give(micro__pool *p, micro__link *k, const char *
 MICRO_PRIVATE micro_buf *micro__pool_buf(micro__pool *p);
 MICRO_PRIVATE void micro__pool_buf_give(micro__pool *p, micro_buf *b);
 
+/* ---- budget.c: how many further attempts the calls of a service may cost ----------------------
+ * Each call of a service earns a part of an attempt. A service's place is taken by its first
+ * further attempt, so those that never fail have none. When places run out they are shared. */
+
+#define MICRO__BUDGET_SERVICES 64
+
+typedef struct micro__budget {
+    _Alignas(8) MICRO__ATOMIC(uint64_t) service; /* its hash; 0: nobody's */
+    _Alignas(8) MICRO__ATOMIC(uint64_t) next;    /* when one is allowed in spite of all */
+    atomic_int spent;                            /* less what was earned: 100 an attempt */
+} micro__budget;
+
+typedef struct micro__budgets {
+    atomic_bool used;
+    micro__budget of[MICRO__BUDGET_SERVICES];
+} micro__budgets;
+
+/* A call begins. percent: of an attempt; < 0: no limit. */
+MICRO_PRIVATE void micro__budget_earn(micro__budgets *b, const char *service, int percent);
+/* Whether there may be a further attempt. */
+MICRO_PRIVATE bool micro__budget_take(micro__budgets *b, const char *service, int percent);
+
 /* ---- client.c ------------------------------------------------------------------------------ */
 
 typedef struct micro__client {
@@ -51,6 +73,7 @@ typedef struct micro__client {
     const micro__wraps *wraps;
     micro_call_opts defaults; /* 0 where nothing was said */
     bool trace;               /* a call without a trace begins one */
+    micro__budgets budgets;
 } micro__client;
 
 /* micro_call, with svc's own checks done. */

@@ -298,6 +298,14 @@ MICRO_PRIVATE void micro__cache_answered(micro__cache *c, micro__cache_name *n, 
     micro__cache_publish(c, n);
 }
 
+static void cache_well(const micro__cache_name *n, micro_str id)
+{
+    for (size_t i = 0; n->all && i < n->all->nodes.len; i++) {
+        if (micro_str_eq(n->all->nodes.ptr[i]->id, id))
+            micro__health_clear(n->all->health[i]);
+    }
+}
+
 /* The registry has named a node. An event counts as a sign of life, an answer only the first time:
  * it may come from a responder whose listener is closed. */
 static void cache_named(micro__cache_name *n, const micro_entry *e, bool event)
@@ -307,6 +315,8 @@ static void cache_named(micro__cache_name *n, const micro_entry *e, bool event)
             continue;
         if (event || a->refused == 1)
             a->out = false;
+        if (event)
+            cache_well(n, micro_s(a->id));
     }
 }
 

@@ -3,13 +3,16 @@
 #include "selector.h"
 
 #define PICK_STACK 64
+#define PICK_TRIES 3
+#define PICK_OUT 0x80000000u /* a mark beside an index */
 
 /* What there is to choose from: nodes, and of each the health (NULL: not known) and the place in
- * the set that was given (ascending; NULL: the same). */
+ * the set that was given (ascending; NULL: the same). limits: some may be out; NULL: none is. */
 typedef struct pick_view {
     const micro_nodes *nodes;
     micro__health *const *health;
     const uint32_t *index;
+    const micro__limits *limits;
 } pick_view;
 
 /* Room for a view made for one pick alone. */
@@ -57,13 +60,20 @@ static inline micro_err pick_from(const pick_view *v, micro_pick *pick,
     return MICRO_OK;
 }
 
+static void pick_move(const pick_room *room, size_t to, size_t from)
+{
+    room->nodes[to] = room->nodes[from];
+    room->endpoints[to] = room->endpoints[from];
+    room->health[to] = room->health[from];
+    room->index[to] = room->index[from];
+}
+
 /* Asks the filter about every node; what passes goes into room. */
 static void pick_filter(const pick_view *v, const micro__filter *filter, bool whole,
                         const pick_room *room, micro_nodes *left)
 {
     const micro_nodes *from = v->nodes;
     size_t n = 0;
-    uint64_t hash = from->len;
     for (size_t i = 0; i < from->len; i++) {
         if (whole && !micro__nodes_match(from, i, filter))
             continue;
@@ -73,11 +83,43 @@ static void pick_filter(const pick_view *v, const micro__filter *filter, bool wh
         room->endpoints[n] = from->endpoints ? from->endpoints[i] : NULL;
         room->health[n] = v->health ? v->health[i] : NULL;
         room->index[n++] = v->index ? v->index[i] : (uint32_t)i;
-        hash = micro__hash_mix(hash, i + 1);
     }
     left->ptr = room->nodes;
     left->endpoints = room->endpoints;
     left->len = n;
+}
+
+/* Leaves out the nodes that are out, and, if all are, only those that are shut. A trial that is due
+ * is for a first attempt: a further one is to succeed. */
+static void pick_pass_over(const pick_room *room, micro_nodes *left, const micro__limits *limits,
+                           uint64_t now, bool first)
+{
+    size_t n = 0, in = 0;
+    for (size_t i = 0; i < left->len; i++) {
+        const micro__health *h = room->health[i];
+        bool out = micro__health_out(h) && !(first && micro__health_due(h, now));
+        if (out && micro__health_shut(h, limits))
+            continue;
+        in += !out;
+        pick_move(room, n, i);
+        room->index[n++] |= out ? PICK_OUT : 0;
+    }
+    left->len = n;
+    n = 0;
+    for (size_t i = 0; i < left->len; i++) {
+        if (in && room->index[i] & PICK_OUT)
+            continue;
+        pick_move(room, n, i);
+        room->index[n++] &= ~PICK_OUT;
+    }
+    left->len = n;
+}
+
+static void pick_hash(const pick_room *room, micro_nodes *left, const micro_nodes *from)
+{
+    uint64_t hash = from->len;
+    for (size_t i = 0; i < left->len; i++)
+        hash = micro__hash_mix(hash, room->index[i] + 1);
     left->hash = from->hash ^ hash;
 }
 
@@ -86,9 +128,22 @@ static micro_err pick_in_room(const pick_view *v, const micro__filter *filter, b
                               const micro_strategy *strategy, size_t *last, const micro_node **out)
 {
     micro_nodes left = { .len = 0 };
-    const pick_view part = { &left, v->health ? room->health : NULL, room->index };
-    pick_filter(v, filter, whole, room, &left);
-    return pick_from(&part, pick, strategy, last, out);
+    const pick_view part = { &left, v->health ? room->health : NULL, room->index, NULL };
+    uint64_t now = v->limits ? micro__now_ms() : 0;
+    for (int tries = 0;; tries++) {
+        size_t before = *last;
+        pick_filter(v, filter, whole, room, &left);
+        if (v->limits)
+            pick_pass_over(room, &left, v->limits, now, pick->attempt == 1);
+        pick_hash(room, &left, v->nodes);
+        micro_err err = pick_from(&part, pick, strategy, last, out);
+        if (err || !v->limits || tries == PICK_TRIES)
+            return err;
+        micro__health *h = room->health[pick_inner(&part, *last)];
+        if (!micro__health_due(h, now) || micro__health_claim(h, now, v->limits))
+            return err;
+        *last = before; /* another call has this trial */
+    }
 }
 
 /* The way with a list made for this pick alone: on the stack, or from the heap for many nodes. */
@@ -119,6 +174,22 @@ static micro_err pick_slowly(const pick_view *v, const micro__filter *filter, bo
     return err;
 }
 
+static bool pick_ailing(const micro__nodeset *set)
+{
+    while (set->parent)
+        set = set->parent;
+    return atomic_load_explicit(&set->ailing, memory_order_relaxed);
+}
+
+MICRO_PRIVATE bool micro__select_shut(const micro_nodes *nodes, const micro__limits *limits)
+{
+    const micro__nodeset *set = micro__nodeset_of(nodes);
+    size_t i = 0;
+    while (set && i < nodes->len && micro__health_shut(set->health[i], limits))
+        i++;
+    return set && nodes->len && i == nodes->len;
+}
+
 MICRO_PRIVATE micro_err micro__select_pick(const micro_nodes *nodes, const micro__filter *filter,
                                            const micro_strategy *strategy, const char *service,
                                            const char *key, uint64_t turn, int attempt,
@@ -126,7 +197,7 @@ MICRO_PRIVATE micro_err micro__select_pick(const micro_nodes *nodes, const micro
 {
     micro_pick pick = { .service = service, .key = key, .turn = turn, .attempt = attempt };
     micro__nodeset *set = micro__nodeset_of(nodes);
-    pick_view v = { nodes, set ? set->health : NULL, NULL };
+    pick_view v = { nodes, set ? set->health : NULL, NULL, NULL };
     *out = NULL;
     if (!filter)
         return pick_from(&v, &pick, strategy, last, out);
@@ -134,11 +205,13 @@ MICRO_PRIVATE micro_err micro__select_pick(const micro_nodes *nodes, const micro
     if (whole && set) {
         const micro__nodeset *part = micro__nodeset_filtered(set, filter);
         if (part) {
-            v = (pick_view){ &part->nodes, part->health, part->index };
+            v = (pick_view){ &part->nodes, part->health, part->index, NULL };
             whole = false;
         }
     }
-    if (whole || filter->fn)
+    if (set && filter->limits && pick_ailing(set))
+        v.limits = filter->limits;
+    if (whole || filter->fn || v.limits)
         return pick_slowly(&v, filter, whole, &pick, strategy, last, out);
     return pick_from(&v, &pick, strategy, last, out);
 }

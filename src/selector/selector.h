@@ -6,15 +6,52 @@
 #include "../registry/registry.h"
 
 /* ---- health.c: what this process has seen of a node --------------------------------------------
- * Shared by all sets that the node, at that address, is in. */
+ * Shared by all sets that the node, at that address, is in. A node that fails again and again is
+ * out: it is passed over as long as others are in. One that does not even answer is shut in the
+ * end, and not called though it be the last: a circuit breaker. To see whether a node that is out
+ * is well again, one call is let through at a time, at growing intervals. Any answer that is no
+ * failure ends it all. */
 
 typedef struct micro__health {
-    atomic_uint refs;    /* sets */
-    atomic_uint running; /* our calls in progress */
-    uint64_t id_hash;    /* micro__health_hash of the node's id */
+    _Alignas(8) MICRO__ATOMIC(uint64_t) until; /* when one call may try it; 0: it is not out */
+    uint64_t id_hash;                          /* micro__health_hash of the node's id */
+    atomic_uint refs;                          /* sets */
+    atomic_uint running;                       /* our calls in progress */
+    atomic_uint failed;                        /* calls in a row */
+    atomic_uint silent;                        /* of these, the last ones that got no answer */
+    atomic_uint trials;                        /* since it is out */
 } micro__health;
 
+typedef struct micro__limits {
+    unsigned eject_after; /* failed; 0: never out */
+    unsigned break_after; /* silent; 0: never shut */
+    int eject_ms;         /* until the first trial */
+} micro__limits;
+
 typedef struct micro__nodeset micro__nodeset;
+
+static inline bool micro__health_out(const micro__health *h)
+{
+    return atomic_load_explicit(&h->until, memory_order_relaxed) != 0;
+}
+static inline bool micro__health_shut(const micro__health *h, const micro__limits *limits)
+{
+    return micro__health_out(h) && limits->break_after &&
+           atomic_load_explicit(&h->silent, memory_order_relaxed) >= limits->break_after;
+}
+/* Out, and a trial is due. */
+static inline bool micro__health_due(const micro__health *h, uint64_t now)
+{
+    uint64_t until = atomic_load_explicit(&h->until, memory_order_relaxed);
+    return until && until <= now;
+}
+/* The trial that is due is the caller's: false: somebody was faster. */
+MICRO_PRIVATE bool micro__health_claim(micro__health *h, uint64_t now, const micro__limits *limits);
+/* How a call to node i of a set ended. */
+MICRO_PRIVATE void micro__health_mark(micro__nodeset *set, size_t i, const char *service,
+                                      micro_err result, const micro__limits *limits);
+/* It has come anew: what was held against it goes. */
+MICRO_PRIVATE void micro__health_clear(micro__health *h);
 
 MICRO_PRIVATE uint64_t micro__health_hash(const char *text, size_t len);
 /* Gives each node of a set its health: what the set before (NULL: none) knew of it, else a new one.
@@ -35,6 +72,7 @@ typedef struct micro__filter {
                                     endpoints are not known) */
     bool (*fn)(void *arg, const micro_node *node);
     void *arg;
+    const micro__limits *limits; /* nodes that are out are passed over; NULL: they are not */
 } micro__filter;
 
 struct micro__nodeset {
@@ -42,6 +80,7 @@ struct micro__nodeset {
     _Alignas(8) MICRO__ATOMIC(uint64_t) turn;
     micro_nodes nodes;
     micro__health **health;    /* of each node */
+    atomic_bool ailing;        /* some may be out; of a subset: look at the parent's */
     micro_entries entries;     /* what it was made of, a copy; none in a subset */
     micro__nodeset *parent;    /* of a subset: held, owns the nodes; NULL: it owns the subset too */
     micro__nodeset_slot *home; /* emptied when the set is freed; NULL: none */
@@ -86,6 +125,8 @@ static inline void micro__nodeset_drop(micro__nodeset *set)
 
 /* ---- pick.c -----------------------------------------------------------------------------------*/
 
+/* Whether a set that has nodes has only such as are shut. */
+MICRO_PRIVATE bool micro__select_shut(const micro_nodes *nodes, const micro__limits *limits);
 /* One node of nodes for one attempt: filters (NULL: none), then strategy (NULL: random). turn
  * counts picks of the service; *last is the index of the attempt before in nodes (SIZE_MAX: none)
  * and is updated. ENONODE: nothing left; ENOMEM. No allocation for up to 64 nodes, none in the
