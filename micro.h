@@ -627,6 +627,7 @@ typedef struct micro_nodes {       /* grows at the end */
     uint64_t hash;                 /* differs when the set does */
     const struct micro_endpoints *const *endpoints; /* of each node; NULL: not known */
     const void *lib_;              /* NULL in sets of yours */
+    bool stale;                    /* the registry does not answer: this was known last */
 } micro_nodes;
 
 typedef struct micro_pick {        /* what a strategy may go by; grows at the end */
@@ -672,8 +673,9 @@ typedef struct micro_selector_ops {
 } micro_selector_ops;
 struct micro_selector { const micro_selector_ops *ops; };
 
-/* cache: watched, asked again after ttl_ms (60 000). blacklist: 3 failures in a row, out for 30 s.
- * static: these addresses, or with none the service's name as its address. reg is kept.
+/* cache: watched, asked again after ttl_ms (60 000); while the registry does not answer, what was
+ * known last does, marked stale, with a line in the log. blacklist: 3 failures in a row, out for
+ * 30 s. static: these addresses, or with none the service's name as its address. reg is kept.
  * [you: micro_selector_free | NULL: ENOMEM | any; free last] */
 MICRO_API micro_selector *micro_selector_cache_new(micro_registry *reg, int ttl_ms);
 MICRO_API micro_selector *micro_selector_blacklist_new(micro_registry *reg);

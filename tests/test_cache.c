@@ -456,9 +456,35 @@ TEST(cache_ttl_off)
     micro_ctx_free(w.ctx);
 }
 
+static int seltest_told[2]; /* that the registry fails; that it answers again */
+
+static void seltest_log(void *arg, int level, const char *file, int line, const char *text,
+                        size_t len)
+{
+    (void)arg, (void)file, (void)line, (void)len;
+    seltest_told[0] += level == MICRO_LOG_WARN && strstr(text, "nodes of s known last");
+    seltest_told[1] += level == MICRO_LOG_INFO && strstr(text, "answers again");
+}
+
+static bool seltest_becomes_stale(seltest_world *w, bool stale)
+{
+    for (int i = 0; i < 5000; i++) {
+        const micro_nodes *nodes;
+        if (micro__selector_select(w->sel, w->ctx, "s", &nodes))
+            return false;
+        bool is = nodes->stale;
+        micro__selector_release(w->sel, nodes);
+        if (is == stale)
+            return true;
+        usleep(1000);
+    }
+    return false;
+}
+
 TEST(cache_stale_when_the_registry_fails)
 {
     seltest_world w;
+    micro_log_set(MICRO_LOG_INFO, seltest_log, NULL);
     REQUIRE(seltest_begin(&w, &seltest_plain_ops, 10000));
     seltest_add(&w.reg, "s", "1", "n1", "h:1");
     CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
@@ -470,10 +496,38 @@ TEST(cache_stale_when_the_registry_fails)
         CHECK(seltest_until(&w.reg, &w.reg.gets, i));
         CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
     }
+    CHECK(seltest_becomes_stale(&w, true));
+    CHECK_EQ_INT(seltest_told[0], 1); /* said once, not each time */
+    CHECK_EQ_INT(seltest_told[1], 0);
     seltest_set_fail(&w.reg, MICRO_OK);
     seltest_pass(11);
     CHECK(seltest_becomes(w.sel, w.ctx, "n1@h:2"));
+    CHECK(seltest_becomes_stale(&w, false));
+    micro_log_set(MICRO_LOG_ERROR, NULL, NULL);
     seltest_end(&w);
+    CHECK_EQ_INT(seltest_told[0], 1);
+    CHECK_EQ_INT(seltest_told[1], 1);
+}
+
+/* Clients that were started together do not all ask in the same moment. */
+TEST(cache_ttl_is_spread)
+{
+    uint64_t least = UINT64_MAX, most = 0;
+    for (int i = 0; i < 60; i++) {
+        seltest_world w;
+        REQUIRE(seltest_begin(&w, &seltest_plain_ops, 60000));
+        seltest_add(&w.reg, "s", "1", "n1", "h:1");
+        uint64_t now = micro__now_ms();
+        CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");
+        micro__cache_name *n =
+            micro__cache_find((micro__cache *)w.sel, micro_s("s"), micro__str_hash(micro_s("s")));
+        uint64_t ms = n->expires - now;
+        least = ms < least ? ms : least;
+        most = ms > most ? ms : most;
+        seltest_end(&w);
+    }
+    CHECK(least >= 56000 && least < 58000);
+    CHECK(most > 58500);
 }
 
 static bool seltest_refreshed(seltest_world *w)

@@ -42,7 +42,8 @@ typedef struct micro__cache_name {
     micro__cache_aside *asides;
     uint64_t expires;               /* UINT64_MAX: never */
     uint64_t events;                /* seen so far */
-    bool stale;                     /* publishing failed and is to be done again */
+    bool unpublished;               /* publishing failed and is to be done again */
+    bool stale;                     /* the registry failed when it was asked last */
     bool queued;                    /* for being asked again */
     struct micro__cache_name *next; /* in that queue */
     char text[];                    /* len bytes and a terminator */

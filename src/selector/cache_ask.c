@@ -146,10 +146,24 @@ static bool cache_has(const micro__cache_name *n)
     return n && atomic_load_explicit(&n->word, memory_order_relaxed) >> MICRO__CACHE_SLOT_BITS;
 }
 
+/* Less up to a sixteenth by chance: clients that were started together need not ask together. */
 static void cache_set_expiry(micro__cache *c, micro__cache_name *n, int64_t ms)
 {
-    n->expires = ms < 0 ? UINT64_MAX : micro__now_ms() + (uint64_t)ms;
+    uint64_t wait = ms < 0 ? 0 : (uint64_t)ms - micro__random_fast() % ((uint64_t)ms / 16 + 1);
+    n->expires = ms < 0 ? UINT64_MAX : micro__now_ms() + wait;
     micro__cache_publish(c, n);
+}
+
+/* A logger is the program's: it is called without the lock. */
+static void cache_log_stale(micro__cache *c, const char *name, bool stale, const char *why)
+{
+    micro__unlock(&c->lock);
+    if (stale)
+        MICRO_LOG(MICRO_LOG_WARN, "registry: %s; going on with the nodes of %.200s known last", why,
+                  name);
+    else
+        MICRO_LOG(MICRO_LOG_INFO, "registry: it answers again, about %.200s", name);
+    micro__lock(&c->lock);
 }
 
 static int64_t cache_ttl(const micro__cache *c)
@@ -165,6 +179,7 @@ static micro_err cache_found(micro__cache *c, micro__cache_query *q, micro__cach
         n = micro__cache_add(c, micro_s(q->text), q->hash);
     if (!n)
         return c->names < MICRO__CACHE_NAMES_MAX ? MICRO_ENOMEM : MICRO_ETOOBIG;
+    n->stale = false;
     if (!micro__cache_learn(c, n, entries, complete))
         return MICRO_ENOMEM;
     cache_set_expiry(c, n, cache_ttl(c));
@@ -183,8 +198,10 @@ static micro_err cache_settle(micro__cache *c, micro__cache_query *q, micro_err 
         err = cache_found(c, q, n, entries, whole && quiet);
     else if (err == MICRO_ENOTFOUND && n && quiet)
         micro__cache_forget(c, n);
-    else if (cache_has(n))
-        cache_set_expiry(c, n, CACHE_ASK_UNKNOWN_MS); /* what was known has to do */
+    else if (cache_has(n)) { /* what was known has to do */
+        n->stale = !q->own;
+        cache_set_expiry(c, n, CACHE_ASK_UNKNOWN_MS);
+    }
     if (cache_has(micro__cache_find(c, micro_s(q->text), q->hash)))
         return MICRO_OK;
     if (err == MICRO_ENOTFOUND || err == MICRO_ENONODE)
@@ -228,6 +245,7 @@ static micro_err cache_lead(micro__cache *c, micro_ctx *ctx, micro__cache_query 
     own->deadline = micro__ctx_until(ctx, ctx ? MICRO_OFF : CACHE_ASK_TIMEOUT_MS);
     micro__cache_name *n = micro__cache_find(c, micro_s(q->text), q->hash);
     uint64_t events = n ? n->events : 0;
+    bool stale = n && n->stale;
     micro_entries entries;
     q->running = true;
     if (!ctx)
@@ -240,6 +258,8 @@ static micro_err cache_lead(micro__cache *c, micro_ctx *ctx, micro__cache_query 
     q->own = cache_own_end(own, err);
     q->err = cache_settle(c, q, err, &entries, whole, events);
     snprintf(q->why, sizeof q->why, "%s", err ? own->error.detail.ptr : micro_strerror(q->err));
+    if (n && n->stale != stale)
+        cache_log_stale(c, q->text, n->stale, q->why);
     q->running = false;
     micro__cond_broadcast(&c->done);
     micro_ctx_free(own);

@@ -141,8 +141,9 @@ static micro__nodeset *cache_usable(const micro__cache_name *n, bool *ok)
 {
     micro__nodeset *all = n->all, *set = NULL;
     size_t len = all ? all->nodes.len : 0, kept = 0;
-    uint32_t *index = n->asides ? micro__alloc(len * sizeof *index) : NULL;
-    *ok = !n->asides || index;
+    bool part = n->asides || n->stale;
+    uint32_t *index = part ? micro__alloc(len * sizeof *index) : NULL;
+    *ok = !part || index;
     for (size_t i = 0; *ok && i < len; i++) {
         const micro__cache_aside *a = cache_aside(n, all->nodes.ptr[i]->id);
         if (a && a->out)
@@ -151,12 +152,14 @@ static micro__nodeset *cache_usable(const micro__cache_name *n, bool *ok)
             index[kept] = (uint32_t)i;
         kept++;
     }
-    if (*ok && kept && kept == len) {
+    if (*ok && kept && kept == len && !n->stale) {
         micro__nodeset_hold(all);
         set = all;
     } else if (*ok && kept) {
         set = micro__nodeset_subset(all, index, kept);
         *ok = set != NULL;
+        if (set)
+            set->nodes.stale = n->stale;
     }
     if (index)
         micro__free(index, len * sizeof *index);
@@ -174,8 +177,8 @@ static bool cache_in_use(micro__cache_name *n, const micro__nodeset *set)
  * is enough; else it is looked at every time. */
 static void cache_schedule(micro__cache *c, micro__cache_name *n)
 {
-    uint64_t at = n->stale ? micro__now_ms() + CACHE_RETRY_MS : n->expires;
-    bool watched = c->watching == MICRO__CACHE_WATCHED && !n->stale;
+    uint64_t at = n->unpublished ? micro__now_ms() + CACHE_RETRY_MS : n->expires;
+    bool watched = c->watching == MICRO__CACHE_WATCHED && !n->unpublished;
     for (const micro__cache_aside *a = n->asides; a; a = a->next) {
         if (a->out && a->until) {
             at = a->until < at ? a->until : at;
@@ -196,7 +199,7 @@ MICRO_PRIVATE void micro__cache_publish(micro__cache *c, micro__cache_name *n)
     } else if (ok && !set && !cache_in_use(n, NULL)) {
         cache_swap(n, 0);
     }
-    n->stale = !ok;
+    n->unpublished = !ok;
     cache_schedule(c, n);
 }
 
@@ -433,6 +436,7 @@ MICRO_PRIVATE bool micro__cache_announce(micro__cache *c, micro__cache_name *n,
 {
     const micro_entries news = { (micro_entry *)(uintptr_t)entry, 1, 0 };
     n->events++;
+    n->stale = false; /* it is alive */
     if (what == MICRO_DELETED && entry->nodes.len == 0) {
         cache_replace(c, n, NULL); /* the service as a whole */
         return true;
@@ -451,6 +455,7 @@ MICRO_PRIVATE void micro__cache_forget(micro__cache *c, micro__cache_name *n)
     while (n->asides)
         cache_drop_aside(c, n, n->asides);
     n->expires = UINT64_MAX;
+    n->stale = false;
     cache_replace(c, n, NULL);
 }
 
