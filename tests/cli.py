@@ -16,12 +16,13 @@ import subprocess
 import sys
 import time
 
-from cli_tools import (check, enter_network, environment, equal, expect, golden, GREETER,
+import cli_describe
+from cli_tools import (check, definition, enter_network, environment, equal, expect, golden, GREETER,
                        greeter, MICRO, Odd, odd, on_terminal, registered, ROOT, run, Running,
                        SECONDS, Skip, STARTED, until, words_of)
 
 HINT = "\n\nRun 'micro --help' for usage.\n"
-COMMANDS = ["registry", "query, call", "health", "stats", "list", "register", "deregister", "get",
+COMMANDS = ["registry", "query, call", "health", "stats", "describe", "watch", "list", "register", "deregister", "get",
             "completion", "version", "help, h"]
 
 
@@ -54,7 +55,7 @@ def test_help_of_all():
 def test_help_of_commands():
     for path in ("registry", "registry list", "registry list services", "registry register service",
                  "registry deregister service", "registry get service", "query", "call", "health",
-                 "stats", "list", "list services", "register", "register service", "deregister",
+                 "stats", "describe", "watch", "list", "list services", "register", "register service", "deregister",
                  "deregister service", "get", "get service", "completion", "version", "help", "h",
                  "man"):
         words = path.split()
@@ -70,7 +71,8 @@ def test_help_of_commands():
 def test_flags_of_the_document():
     with open(os.path.join(ROOT, "docs", "cli.md"), encoding="utf-8") as f:
         named = re.findall(r"^\| `--(\w+)", f.read(), re.MULTILINE)
-    shown = [flag for page in (run("--help")[1], run("call", "--help")[1])
+    shown = [flag for page in (run("--help")[1], run("call", "--help")[1],
+                                   run("watch", "--help")[1])
              for flag in re.findall(r"^   --(\w+)", page, re.MULTILINE)
              if flag not in ("help", "version")]
     equal(named, shown)
@@ -154,6 +156,8 @@ def test_usage_of_commands():
             (["get", "service"], "service requested"),
             (["registry", "get", "service"], "service requested"),
             (["health"], "require service name"), (["stats"], "require service name"),
+            (["describe"], "require service name"), (["watch", "a", "b"], "one service at most"),
+            (["watch", "--timeout", "1"], "Incorrect Usage: failed to parse timeout: 1"),
             (["query"], "require service and method"),
             (["call", "go.micro.srv.greeter"], "require service and method"),
             (["call", "--timeout", "1", "a", "B.C"], "Incorrect Usage: failed to parse timeout: 1"),
@@ -308,12 +312,13 @@ def test_memory_registry_is_empty():
     expect(["--registry=memory", "list", "services"], 0, "\n")
     expect(["--registry=memory", "list", "services", "--json"], 0, "[]\n")
     expect(["--registry=memory", "get", "service", "nope"], 3, "", "Service not found\n")
-    for command in ("health", "stats"):
+    for command in ("health", "stats", "describe"):
         expect(["--registry=memory", command, "nope"], 3, "", "Service not found\n")
 
 
 def test_unknown_services():
-    for args in (["get", "service"], ["registry", "get", "service"], ["health"], ["stats"]):
+    for args in (["get", "service"], ["registry", "get", "service"], ["health"], ["stats"],
+                 ["describe"]):
         expect([*args, "nope"], 3, "", "Service not found\n")
     expect(["call", "nope", "Say.Hello", "{}"], 3, "",
            re.compile(r'error calling nope\.Say\.Hello: \{"id":"go\.micro\.client",.*\}\n\n'))
@@ -373,11 +378,6 @@ def test_health_and_stats_as_recorded():
         equal((one.line(), two.line()), ("ok\n", "ok\n"))
         expect(["health", "go.micro.srv.greeter"], 0, health)
         expect(["stats", "go.micro.srv.greeter"], 0, stats)
-
-
-def definition(name, *ports, **more):
-    nodes = [{"id": "%s-%d" % (name, port), "address": "127.0.0.1", "port": port} for port in ports]
-    return json.dumps(dict({"name": name, "version": "1.2.3", "nodes": nodes}, **more))
 
 
 def test_nodes_that_are_not_healthy():
@@ -499,6 +499,8 @@ def test_json_is_as_described():
             "stats": printed("stats", name, "--json"),
         }
         more = printed("stats", "told", "--json")["nodes"]
+        got["describe"] = printed("describe", "told", "--json")
+        got["watch"] = printed("watch", "told", "--json", "--timeout", "2s")
     equal(got["list services"], [{"name": n, "version": "", "metadata": None, "endpoints": None,
                                   "nodes": None} for n in (name, "told")])
     equal(got["get service"], [one])
@@ -512,6 +514,10 @@ def test_json_is_as_described():
         "name": "A.B", "requests": 7, "errors": 2, "running": 1, "client_errors": 0,
         "server_errors": 2, "time": 18446744073709551615, "p50": 1, "p90": 0, "p99": 3}])
     got["stats"]["nodes"] += more
+    equal(got["describe"][0]["nodes"][0]["status"], "ok")
+    equal(got["describe"][0]["service"], got["watch"]["service"])
+    equal(dict(got["describe"][0]["nodes"][0], version="1.2.3"),
+          dict(more[0], ok=True, status="ok"))
     with registered(json.dumps(one)) as service:
         equal(service.line(), "ok\n")
         sick = printed("stats", name, "--json", code=1)
@@ -574,7 +580,7 @@ source <($micro completion zsh)
 """
 
 COMPLETIONS = (
-    ([""], "registry query call health stats list register deregister get completion version "
+    ([""], "registry query call health stats describe watch list register deregister get completion version "
            "help h"),
     (["list", ""], "services"), (["registry", ""], "list register deregister get"),
     (["registry", "get", ""], "service"), (["completion", ""], "bash zsh"),
@@ -603,7 +609,7 @@ def completes(shell):
     services = [definition("foo", 9999, endpoints=[{"name": "Foo.A"}, {"name": "Foo.B"}])]
     with registered(services[0]) as service:
         equal(service.line(), "ok\n")
-        for words in (["call", ""], ["get", "service", ""], ["health", ""]):
+        for words in (["call", ""], ["get", "service", ""], ["health", ""], ["describe", ""], ["watch", ""]):
             equal(complete(shell, words), ["foo"], "%s: micro %s" % (shell, " ".join(words)))
         equal(complete(shell, ["call", "--timeout", "1s", "foo", ""]), ["Foo.A", "Foo.B"])
 
@@ -633,7 +639,8 @@ def test_completion_in_zsh():
 def main():
     enter_network()
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    tests = [(name, fn) for name, fn in globals().items() if name.startswith("test_")]
+    tests = [(name, fn) for names in (globals(), vars(cli_describe)) for name, fn in names.items()
+             if name.startswith("test_")]
     for name, fn in tests:
         if sys.argv[1:] and not any(word in name for word in sys.argv[1:]):
             continue

@@ -138,10 +138,15 @@ class Running:
             equal(err.decode(), self.errors, "stderr of %s" % self.command[0])
 
 
-def registered(definition):
+def definition(name, *ports, **more):
+    nodes = [{"id": "%s-%d" % (name, port), "address": "127.0.0.1", "port": port} for port in ports]
+    return json.dumps(dict({"name": name, "version": "1.2.3", "nodes": nodes}, **more))
+
+
+def registered(entry):
     """micro register for the length of a `with` block, begun when it has said ok."""
     stays = "registered on mdns until this command is interrupted\n"
-    return Running(MICRO, "register", "service", definition, end=signal.SIGINT, errors=stays)
+    return Running(MICRO, "register", "service", entry, end=signal.SIGINT, errors=stays)
 
 
 @contextlib.contextmanager

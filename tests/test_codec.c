@@ -318,11 +318,13 @@ static void codec_print(micro_buf *out, const micro_desc *d)
         micro__buf_byte(out, '}');
 }
 
+/* depth -1: the whole */
 static void codec_describes(const micro_type *type, int depth, const char *want)
 {
     micro_ctx *ctx = fixture_ctx();
     micro_buf out = { NULL, 0, 0, 0, false, false, 0 };
-    const micro_desc *d = micro__type_describe(&ctx->arena, type, depth);
+    const micro_desc *d = depth < 0 ? micro__type_describe_whole(&ctx->arena, type)
+                                    : micro__type_describe(&ctx->arena, type, depth);
 
     if (CHECK(d != NULL)) {
         codec_print(&out, d);
@@ -393,13 +395,69 @@ TEST(codec_describe_as_go_reflects)
         "fixed:[]uint32{uint32:uint32} any: class:string}");
 }
 
+/* Nothing is cut off, maps have their types, and a type within itself ends. */
+TEST(codec_describe_the_whole)
+{
+    codec_describes(
+        &codec_tree_type, -1,
+        "Tree:Tree{name:string on:bool i:int32 j:int64 u:uint32 v:uint64 f:float32 d:float64 "
+        "raw:[]uint8{uint8:uint8} hue:Hue part:Part{part_name:string big_delta:int64 "
+        "nums:[]int32{int32:int32}} kid:Tree names:[]string{string:string} "
+        "parts:[]Part{Part:Part{part_name:string big_delta:int64 nums:[]int32{int32:int32}}} "
+        "blobs:[][]uint8{:[]uint8{uint8:uint8}} map:map[string]string id:string "
+        "fixed:[]uint32{uint32:uint32} any: class:string}");
+    codec_describes(&micro_type_empty, -1, "Empty:Empty");
+}
+
+/* Each level has ten of the next: a million and more, of which some thousands are described. */
+typedef struct codec_fan0 {
+    int32_t n;
+} codec_fan0;
+RICH_TYPE(codec_fan0, "Fan0", MICRO_FIELD(int32, codec_fan0, n, 1));
+#define CODEC_FAN(T, Below) \
+    typedef struct T { \
+        Below *a, *b, *c, *d, *e, *f, *g, *h, *i, *j; \
+    } T; \
+    RICH_TYPE(T, #T, MICRO_FIELD(pointer(Below), T, a, 1), MICRO_FIELD(pointer(Below), T, b, 2), \
+              MICRO_FIELD(pointer(Below), T, c, 3), MICRO_FIELD(pointer(Below), T, d, 4), \
+              MICRO_FIELD(pointer(Below), T, e, 5), MICRO_FIELD(pointer(Below), T, f, 6), \
+              MICRO_FIELD(pointer(Below), T, g, 7), MICRO_FIELD(pointer(Below), T, h, 8), \
+              MICRO_FIELD(pointer(Below), T, i, 9), MICRO_FIELD(pointer(Below), T, j, 10))
+CODEC_FAN(codec_fan1, codec_fan0);
+CODEC_FAN(codec_fan2, codec_fan1);
+CODEC_FAN(codec_fan3, codec_fan2);
+CODEC_FAN(codec_fan4, codec_fan3);
+CODEC_FAN(codec_fan5, codec_fan4);
+CODEC_FAN(codec_fan6, codec_fan5);
+
+static size_t codec_count(const micro_desc *d)
+{
+    size_t n = 1;
+
+    for (size_t i = 0; i < d->values.len; i++)
+        n += codec_count(&d->values.ptr[i]);
+    return n;
+}
+
+TEST(codec_describe_is_bounded)
+{
+    micro_ctx *ctx = fixture_ctx();
+    const micro_desc *d = micro__type_describe_whole(&ctx->arena, &codec_fan6_type);
+    size_t n = d ? codec_count(d) : 0;
+
+    NOTE("%zu", n);
+    CHECK(n > 5000 && n <= 10001);
+    fixture_end(ctx);
+}
+
 TEST(codec_describe_without_memory)
 {
     for (size_t n = 1; n < 10; n++) {
         failing_begin(n);
         micro__arena a;
         micro__arena_init(&a, NULL, 0);
-        const micro_desc *d = micro__type_describe(&a, &rich_type, 2);
+        const micro_desc *d = n % 2 ? micro__type_describe(&a, &rich_type, 2)
+                                    : micro__type_describe_whole(&a, &rich_type);
         CHECK((d != NULL) == !a.failed);
         micro__arena_free(&a);
         if (failing_end())

@@ -39,6 +39,9 @@ MICRO_PRIVATE const char *micro__type_check(const micro_type *type);
  * nothing stands below max_depth or 2; NULL: out of memory. */
 MICRO_PRIVATE const micro_desc *micro__type_describe(micro__arena *a, const micro_type *type,
                                                      int max_depth);
+/* The same with all there is below, maps with their types too; a type within itself is not opened
+ * again. */
+MICRO_PRIVATE const micro_desc *micro__type_describe_whole(micro__arena *a, const micro_type *type);
 
 /* ---- json_read.c, json_write.c, json_text.c, value.c -------------------------------------------
  * Reading is in place: text[0..len) may be overwritten, strings point into it and are terminated

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Debug.Health and Debug.Stats, which every go-micro server of 2018 has. */
+/* Debug.Health and Debug.Stats, which every go-micro server of 2018 has; Debug.Describe, which is
+ * ours. */
 #include "server.h"
 
 typedef struct debug_health {
@@ -77,6 +78,13 @@ static const micro_method debug_health_method = { sizeof(micro_method),
                                                   &debug_health_type,
                                                   NULL,
                                                   NULL };
+static const micro_method debug_describe_method = { sizeof(micro_method),
+                                                    MICRO_INTERNAL,
+                                                    "Debug.Describe",
+                                                    &micro_type_empty,
+                                                    &micro_type_entry,
+                                                    NULL,
+                                                    NULL };
 static const micro_method debug_stats_method = {
     sizeof(micro_method), MICRO_INTERNAL, "Debug.Stats", &micro_type_empty,
     &debug_stats_type,    NULL,           NULL
@@ -135,6 +143,20 @@ static micro_err debug_stats_invoke(micro_ctx *ctx, micro_fn *fn, const void *re
     return MICRO_OK;
 }
 
+/* What the registry has of the service, with the whole of its types and without nodes: a registry's
+ * entry must fit a packet. */
+static micro_err debug_describe_invoke(micro_ctx *ctx, micro_fn *fn, const void *req, void *rsp)
+{
+    const micro__server *s = micro_ctx_state(ctx);
+    micro_entry *out = rsp;
+
+    (void)fn;
+    (void)req;
+    out->name = micro_s(s->name);
+    out->version = micro_s(s->version);
+    return micro__server_endpoints(s, &ctx->arena, true, &out->endpoints) ? MICRO_OK : MICRO_ENOMEM;
+}
+
 /* The routes have no function of a user's; the place must not be empty. */
 static void debug_nothing(void) {}
 
@@ -143,6 +165,7 @@ MICRO_PRIVATE micro_err micro__server_add_debug(micro__server *s)
     const micro__route routes[] = {
         { &debug_health_method, debug_health_invoke, debug_nothing, s, true, { 0 }, NULL },
         { &debug_stats_method, debug_stats_invoke, debug_nothing, s, true, { 0 }, NULL },
+        { &debug_describe_method, debug_describe_invoke, debug_nothing, s, true, { 0 }, NULL },
     };
     micro_err err = MICRO_OK;
 

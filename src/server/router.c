@@ -107,11 +107,17 @@ static bool router_metadata(const micro_method *m, micro__arena *a, micro_pairs 
     return ok;
 }
 
-static bool router_endpoint(const micro__route *r, micro__arena *a, micro_endpoint *out)
+static const micro_desc *router_describe(micro__arena *a, const micro_type *type, bool whole)
+{
+    return whole ? micro__type_describe_whole(a, type)
+                 : micro__type_describe(a, type, ROUTER_DEPTH);
+}
+
+static bool router_endpoint(const micro__route *r, micro__arena *a, bool whole, micro_endpoint *out)
 {
     out->name = micro_s(r->method->name);
-    out->request = micro__type_describe(a, r->method->req, ROUTER_DEPTH);
-    out->response = micro__type_describe(a, r->method->rsp, ROUTER_DEPTH);
+    out->request = router_describe(a, r->method->req, whole);
+    out->response = router_describe(a, r->method->rsp, whole);
     return out->request && out->response && router_metadata(r->method, a, &out->metadata);
 }
 
@@ -126,7 +132,7 @@ static void router_sort(micro_endpoints *list)
         }
 }
 
-MICRO_PRIVATE bool micro__server_endpoints(const micro__server *s, micro__arena *a,
+MICRO_PRIVATE bool micro__server_endpoints(const micro__server *s, micro__arena *a, bool whole,
                                            micro_endpoints *out)
 {
     memset(out, 0, sizeof *out);
@@ -134,7 +140,7 @@ MICRO_PRIVATE bool micro__server_endpoints(const micro__server *s, micro__arena 
         if (s->routes[i].internal || s->routes[i].method->flags & MICRO_INTERNAL)
             continue;
         if (!micro__list_grow(a, out, sizeof *out->ptr) ||
-            !router_endpoint(&s->routes[i], a, &out->ptr[out->len - 1]))
+            !router_endpoint(&s->routes[i], a, whole, &out->ptr[out->len - 1]))
             return false;
     }
     router_sort(out);

@@ -84,8 +84,8 @@ MICRO_PRIVATE micro__route *micro__server_find(const micro__server *s, micro_str
 /* Some route has this Type in front. */
 MICRO_PRIVATE bool micro__server_has_type(const micro__server *s, micro_str type);
 MICRO_PRIVATE void micro__server_free(micro__server *s); /* what it holds */
-/* Endpoints as they are registered, sorted by name. */
-MICRO_PRIVATE bool micro__server_endpoints(const micro__server *s, micro__arena *a,
+/* Endpoints as they are registered, sorted by name; whole: with all of their types. */
+MICRO_PRIVATE bool micro__server_endpoints(const micro__server *s, micro__arena *a, bool whole,
                                            micro_endpoints *out);
 
 /* ---- admit.c ------------------------------------------------------------------------------- */
@@ -114,7 +114,7 @@ MICRO_PRIVATE bool micro__server_metrics(micro__server *s, const micro__http_hea
 
 /* ---- debug.c ------------------------------------------------------------------------------- */
 
-/* Debug.Health and Debug.Stats: always served, never listed. */
+/* Debug.Health, Debug.Stats and Debug.Describe: always served, never listed. */
 MICRO_PRIVATE micro_err micro__server_add_debug(micro__server *s);
 
 #endif

@@ -53,7 +53,8 @@ static bool lifecycle_entry(micro_service *svc)
     e->version = micro_s(svc->s.version);
     e->nodes.ptr = &svc->node;
     e->nodes.len = 1;
-    return lifecycle_node(svc) && micro__server_endpoints(&svc->server, &svc->arena, &e->endpoints);
+    return lifecycle_node(svc) &&
+           micro__server_endpoints(&svc->server, &svc->arena, false, &e->endpoints);
 }
 
 static micro_err lifecycle_register(micro_service *svc)

@@ -112,6 +112,24 @@ MICRO_PRIVATE int micro__cli_survey(micro__cli *cli, const micro__cli_table *fra
 /* Calls a Debug method of a node; err is in cli->ctx. */
 MICRO_PRIVATE micro_err micro__cli_debug(micro__cli *cli, const micro_node *node,
                                          const char *method, micro_value *rsp);
+/* Whether the node says "ok"; status is what it says, or the error. */
+MICRO_PRIVATE bool micro__cli_health_of(micro__cli *cli, const micro_node *node, micro_buf *status);
+/* The service as the node itself describes it, with the whole of its types; false: it does not. */
+MICRO_PRIVATE bool micro__cli_whole(micro__cli *cli, const micro_node *node, micro_entry *out);
+
+/* ---- cmd_get.c, cmd_stats.c: what describe shows too ---------------------------------------- */
+
+MICRO_PRIVATE void micro__cli_endpoints(micro_buf *out, const micro_endpoints *list);
+/* A number of an answer; absent: 0. Of canonical JSON also texts, since its 64-bit numbers are. */
+MICRO_PRIVATE uint64_t micro__cli_number(const micro_value *rsp, const char *name);
+MICRO_PRIVATE void micro__cli_memory(micro_buf *out, uint64_t bytes);    /* 1.50mb */
+MICRO_PRIVATE void micro__cli_seconds(micro_buf *out, uint64_t seconds); /* 1h2m3s */
+/* ,"started":... and all other members of an answer to Debug.Stats. */
+MICRO_PRIVATE void micro__cli_stats_json(micro_buf *out, const micro_value *rsp);
+/* A table of endpoints, and the rows of a node for it. */
+MICRO_PRIVATE micro__cli_table micro__cli_stats_table(void);
+MICRO_PRIVATE void micro__cli_stats_rows(micro__cli *cli, const micro_node *node,
+                                         const micro_value *rsp, micro__cli_table *table);
 
 /* ---- commands ------------------------------------------------------------------------------- */
 
@@ -120,6 +138,8 @@ MICRO_PRIVATE int micro__cli_get(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_call(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_health(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_stats(micro__cli *cli);
+MICRO_PRIVATE int micro__cli_describe(micro__cli *cli);
+MICRO_PRIVATE int micro__cli_watch(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_register(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_deregister(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_help(micro__cli *cli);

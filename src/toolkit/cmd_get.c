@@ -142,6 +142,14 @@ static int cmd_get_json(micro__cli *cli, const micro_entries *all)
     return MICRO__CLI_OK;
 }
 
+MICRO_PRIVATE void micro__cli_endpoints(micro_buf *out, const micro_endpoints *list)
+{
+    for (size_t i = 0; i < list->len; i++)
+        cmd_get_endpoint(out, &list->ptr[i], i == 0);
+    if (list->len)
+        micro__buf_byte(out, '\n');
+}
+
 /* Endpoints are those of the first version. */
 MICRO_PRIVATE int micro__cli_get(micro__cli *cli)
 {
@@ -155,9 +163,6 @@ MICRO_PRIVATE int micro__cli_get(micro__cli *cli)
     micro__buf_format(&cli->out, "service  %s\n", cli->args[0]);
     for (size_t i = 0; i < all.len; i++)
         cmd_get_version(cli, &all.ptr[i]);
-    for (size_t i = 0; i < all.ptr[0].endpoints.len; i++)
-        cmd_get_endpoint(&cli->out, &all.ptr[0].endpoints.ptr[i], i == 0);
-    if (all.ptr[0].endpoints.len)
-        micro__buf_byte(&cli->out, '\n');
+    micro__cli_endpoints(&cli->out, &all.ptr[0].endpoints);
     return MICRO__CLI_OK;
 }

@@ -21,16 +21,8 @@ static bool cmd_health_ask(micro__cli *cli, const micro_node *node, micro__cli_t
 {
     micro_buf status = { NULL, 0, 0, 0, false, false, 0 };
     micro_buf cell = { NULL, 0, 0, 0, false, false, 0 };
-    micro_value rsp;
-    micro_err err = micro__cli_debug(cli, node, "Debug.Health", &rsp);
-    const micro_value *said = micro_value_get(&rsp, "status");
-    bool ok = err == MICRO_OK && said->kind == MICRO_VALUE_TEXT &&
-              micro__str_is(said->as.text, "ok");
+    bool ok = micro__cli_health_of(cli, node, &status);
 
-    if (err != MICRO_OK)
-        micro__cli_error(&status, cli->ctx);
-    else if (said->kind == MICRO_VALUE_TEXT)
-        micro__cli_text(&status, said->as.text);
     if (cli->opts.json) {
         cmd_health_json(cli, node, ok, micro__str(status.ptr, status.len));
     } else {

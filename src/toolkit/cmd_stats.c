@@ -4,21 +4,16 @@
 
 #include <time.h>
 
-typedef struct cmd_stats_row {
-    bool known;
-    uint64_t started, uptime, memory, threads, gc; /* seconds, seconds, bytes, -, nanoseconds */
-    const micro_value *all;
-} cmd_stats_row;
-
-/* What a node says of itself behind the figures of 2018, and of each endpoint; others leave it out,
- * which reads as 0. */
-static const char *const cmd_stats_more[] = { "requests", "errors", "running", "rejected" };
-static const char *const cmd_stats_endpoint[] = { "requests",      "errors", "running",
+/* What nodes say of themselves, and of each endpoint. Others than ours say the first five only;
+ * what is left out reads as 0. */
+static const char *const cmd_stats_node[] = { "started",  "uptime", "memory",  "threads", "gc",
+                                              "requests", "errors", "running", "rejected" };
+static const char *const cmd_stats_endpoint[] = { "requests",      "errors",        "running",
                                                   "client_errors", "server_errors", "time",
-                                                  "p50",           "p90",    "p99" };
+                                                  "p50",           "p90",           "p99" };
 
 /* Numbers; of canonical JSON also texts, since its 64-bit numbers are. */
-static uint64_t cmd_stats_number(const micro_value *rsp, const char *name)
+MICRO_PRIVATE uint64_t micro__cli_number(const micro_value *rsp, const char *name)
 {
     const micro_value *v = micro_value_get(rsp, name);
     uint64_t n;
@@ -40,7 +35,7 @@ static void cmd_stats_started(micro_buf *out, uint64_t seconds)
 }
 
 /* MiB with two digits behind the point. */
-static void cmd_stats_memory(micro_buf *out, uint64_t bytes)
+MICRO_PRIVATE void micro__cli_memory(micro_buf *out, uint64_t bytes)
 {
     uint64_t whole = bytes >> 20, part = ((bytes & 0xfffff) * 100 + (1 << 19)) >> 20;
 
@@ -48,15 +43,15 @@ static void cmd_stats_memory(micro_buf *out, uint64_t bytes)
                       (unsigned long long)(part % 100));
 }
 
-static void cmd_stats_seconds(micro_buf *out, uint64_t seconds)
+MICRO_PRIVATE void micro__cli_seconds(micro_buf *out, uint64_t seconds)
 {
     const uint64_t most = UINT64_MAX / 1000000000;
 
     micro__cli_duration(out, (seconds > most ? most : seconds) * 1000000000);
 }
 
-/* One of the seven columns. */
-static void cmd_stats_cell(micro_buf *out, const micro_node *node, const cmd_stats_row *row,
+/* One of the seven columns; rsp NULL: the node did not answer. */
+static void cmd_stats_cell(micro_buf *out, const micro_node *node, const micro_value *rsp,
                            size_t column)
 {
     if (column == 0)
@@ -64,15 +59,15 @@ static void cmd_stats_cell(micro_buf *out, const micro_node *node, const cmd_sta
     else if (column == 1)
         micro__cli_text(out, node->address);
     else if (column == 5)
-        micro__buf_u64(out, row->threads);
-    else if (row->known && column == 2)
-        cmd_stats_started(out, row->started);
-    else if (row->known && column == 3)
-        cmd_stats_seconds(out, row->uptime);
-    else if (row->known && column == 4)
-        cmd_stats_memory(out, row->memory);
-    else if (row->known)
-        micro__cli_duration(out, row->gc);
+        micro__buf_u64(out, rsp ? micro__cli_number(rsp, "threads") : 0);
+    else if (rsp && column == 2)
+        cmd_stats_started(out, micro__cli_number(rsp, "started"));
+    else if (rsp && column == 3)
+        micro__cli_seconds(out, micro__cli_number(rsp, "uptime"));
+    else if (rsp && column == 4)
+        micro__cli_memory(out, micro__cli_number(rsp, "memory"));
+    else if (rsp)
+        micro__cli_duration(out, micro__cli_number(rsp, "gc"));
 }
 
 static void cmd_stats_numbers(micro_buf *out, const micro_value *from, const char *const *names,
@@ -80,7 +75,7 @@ static void cmd_stats_numbers(micro_buf *out, const micro_value *from, const cha
 {
     for (size_t i = 0; i < n; i++)
         micro__buf_format(out, ",\"%s\":%llu", names[i],
-                          (unsigned long long)cmd_stats_number(from, names[i]));
+                          (unsigned long long)micro__cli_number(from, names[i]));
 }
 
 static const micro_values *cmd_stats_endpoints(const micro_value *rsp)
@@ -98,16 +93,11 @@ static micro_str cmd_stats_name(const micro_value *endpoint)
     return name->kind == MICRO_VALUE_TEXT ? name->as.text : micro_s("");
 }
 
-static void cmd_stats_json_known(micro_buf *out, const cmd_stats_row *row)
+MICRO_PRIVATE void micro__cli_stats_json(micro_buf *out, const micro_value *rsp)
 {
-    const micro_values *list = cmd_stats_endpoints(row->all);
+    const micro_values *list = cmd_stats_endpoints(rsp);
 
-    micro__buf_format(out, ",\"started\":%llu,\"uptime\":%llu,\"memory\":%llu",
-                      (unsigned long long)row->started, (unsigned long long)row->uptime,
-                      (unsigned long long)row->memory);
-    micro__buf_format(out, ",\"threads\":%llu,\"gc\":%llu", (unsigned long long)row->threads,
-                      (unsigned long long)row->gc);
-    cmd_stats_numbers(out, row->all, cmd_stats_more, MICRO_COUNTOF(cmd_stats_more));
+    cmd_stats_numbers(out, rsp, cmd_stats_node, MICRO_COUNTOF(cmd_stats_node));
     micro__buf_text(out, ",\"endpoints\":[");
     for (size_t i = 0; i < list->len; i++) {
         micro__buf_text(out, i ? ",{\"name\":" : "{\"name\":");
@@ -119,7 +109,7 @@ static void cmd_stats_json_known(micro_buf *out, const cmd_stats_row *row)
     micro__buf_byte(out, ']');
 }
 
-static void cmd_stats_json(micro__cli *cli, const micro_node *node, const cmd_stats_row *row,
+static void cmd_stats_json(micro__cli *cli, const micro_node *node, const micro_value *rsp,
                            const micro_buf *error)
 {
     micro_buf *out = &cli->out;
@@ -130,8 +120,8 @@ static void cmd_stats_json(micro__cli *cli, const micro_node *node, const cmd_st
     micro__json_quote(out, node->id);
     micro__buf_text(out, ",\"address\":");
     micro__json_quote(out, node->address);
-    if (row->known) {
-        cmd_stats_json_known(out, row);
+    if (rsp) {
+        micro__cli_stats_json(out, rsp);
     } else {
         micro__buf_text(out, ",\"error\":");
         micro__json_quote(out, micro__str(error->ptr, error->len));
@@ -150,27 +140,22 @@ static void cmd_stats_endpoint_cell(micro_buf *out, const micro_node *node, cons
     else if (column == 1)
         micro__cli_text(out, cmd_stats_name(e));
     else if (column < 5)
-        micro__buf_u64(out, cmd_stats_number(e, numbers[column - 2]));
+        micro__buf_u64(out, micro__cli_number(e, numbers[column - 2]));
     else
-        micro__cli_duration(out, cmd_stats_number(e, numbers[column - 2]));
+        micro__cli_duration(out, micro__cli_number(e, numbers[column - 2]));
 }
 
-static void cmd_stats_rows(micro__cli *cli, const micro_node *node, const cmd_stats_row *row,
-                           micro__cli_table *tables)
+MICRO_PRIVATE void micro__cli_stats_rows(micro__cli *cli, const micro_node *node,
+                                         const micro_value *rsp, micro__cli_table *table)
 {
-    const micro_values *list = cmd_stats_endpoints(row->all);
+    const micro_values *list = cmd_stats_endpoints(rsp);
     micro_buf text = { NULL, 0, 0, 0, false, false, 0 };
 
-    for (size_t i = 0; i < tables[0].columns; i++) {
-        text.len = 0;
-        cmd_stats_cell(&text, node, row, i);
-        micro__cli_cell(cli, &tables[0], &text);
-    }
     for (size_t k = 0; k < list->len; k++) {
-        for (size_t i = 0; i < tables[1].columns; i++) {
+        for (size_t i = 0; i < table->columns; i++) {
             text.len = 0;
             cmd_stats_endpoint_cell(&text, node, &list->ptr[k], i);
-            micro__cli_cell(cli, &tables[1], &text);
+            micro__cli_cell(cli, table, &text);
         }
     }
     micro__buf_free(&text);
@@ -179,28 +164,38 @@ static void cmd_stats_rows(micro__cli *cli, const micro_node *node, const cmd_st
 static bool cmd_stats_ask(micro__cli *cli, const micro_node *node, micro__cli_table *tables)
 {
     micro_buf text = { NULL, 0, 0, 0, false, false, 0 };
-    micro_value rsp;
-    cmd_stats_row row = { false, 0, 0, 0, 0, 0, &rsp };
+    micro_value all;
+    const micro_value *rsp = &all;
 
-    if (micro__cli_debug(cli, node, "Debug.Stats", &rsp) == MICRO_OK) {
-        row.known = true;
-        row.started = cmd_stats_number(&rsp, "started");
-        row.uptime = cmd_stats_number(&rsp, "uptime");
-        row.memory = cmd_stats_number(&rsp, "memory");
-        row.threads = cmd_stats_number(&rsp, "threads");
-        row.gc = cmd_stats_number(&rsp, "gc");
-    } else {
+    if (micro__cli_debug(cli, node, "Debug.Stats", &all) != MICRO_OK) {
         micro__cli_error(&text, cli->ctx);
+        rsp = NULL;
     }
     if (cli->opts.json) {
-        cmd_stats_json(cli, node, &row, &text);
+        cmd_stats_json(cli, node, rsp, &text);
     } else {
-        if (!row.known)
+        if (!rsp)
             micro__cli_fail(0, "%s: %.*s", node->id.ptr, (int)text.len, text.ptr ? text.ptr : "");
-        cmd_stats_rows(cli, node, &row, tables);
+        for (size_t i = 0; i < tables[0].columns; i++) {
+            text.len = 0;
+            cmd_stats_cell(&text, node, rsp, i);
+            micro__cli_cell(cli, &tables[0], &text);
+        }
+        if (rsp)
+            micro__cli_stats_rows(cli, node, rsp, &tables[1]);
     }
     micro__buf_free(&text);
-    return row.known;
+    return rsp != NULL;
+}
+
+MICRO_PRIVATE micro__cli_table micro__cli_stats_table(void)
+{
+    static const char *const heads[] = { "node",    "endpoint", "requests", "errors",
+                                         "running", "p50",      "p90",      "p99" };
+    static const char *const gaps[] = { "\t\t", "\t\t", "\t", "\t", "\t", "\t", "\t" };
+    const micro__cli_table table = { heads, gaps, MICRO_COUNTOF(heads), { NULL, 0, 0 } };
+
+    return table;
 }
 
 MICRO_PRIVATE int micro__cli_stats(micro__cli *cli)
@@ -208,13 +203,8 @@ MICRO_PRIVATE int micro__cli_stats(micro__cli *cli)
     static const char *const heads[] = { "node",   "address:port", "started", "uptime",
                                          "memory", "threads",      "gc" };
     static const char *const gaps[] = { "\t\t", "\t\t", "\t", "\t", "\t", "\t" };
-    static const char *const more_heads[] = { "node",    "endpoint", "requests", "errors",
-                                              "running", "p50",      "p90",      "p99" };
-    static const char *const more_gaps[] = { "\t\t", "\t\t", "\t", "\t", "\t", "\t", "\t" };
-    const micro__cli_table frames[] = {
-        { heads, gaps, MICRO_COUNTOF(heads), { NULL, 0, 0 } },
-        { more_heads, more_gaps, MICRO_COUNTOF(more_heads), { NULL, 0, 0 } },
-    };
+    const micro__cli_table frames[] = { { heads, gaps, MICRO_COUNTOF(heads), { NULL, 0, 0 } },
+                                        micro__cli_stats_table() };
 
     return micro__cli_survey(cli, frames, MICRO_COUNTOF(frames), cmd_stats_ask);
 }

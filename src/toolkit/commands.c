@@ -20,6 +20,11 @@ static const micro__flag_row commands_call_rows[] = {
 static const micro__flag_row commands_json_rows[] = {
     COMMANDS_FLAG("json", BOOL, json, NULL, "Print JSON"),
 };
+static const micro__flag_row commands_watch_rows[] = {
+    COMMANDS_FLAG("timeout", MS, timeout_ms, NULL, "End after this time, such as 10s; 0: never"),
+    COMMANDS_FLAG("json", BOOL, json, NULL, "Print JSON, an object a line"),
+};
+static const micro__flag_table commands_watch_flags = COMMANDS_TABLE(commands_watch_rows);
 static const micro__flag_table commands_call_flags = COMMANDS_TABLE(commands_call_rows);
 static const micro__flag_table commands_json_flags = COMMANDS_TABLE(commands_json_rows);
 
@@ -74,7 +79,19 @@ static const micro__cli_command commands_all[] = {
               "without such a method are not." },
     { .name = "stats", .args = "NAME", .help = "Query the stats of a service",
       .flags = &commands_json_flags, .run = micro__cli_stats, .names_service = true,
-      .more = "Asks every node for Debug.Stats." },
+      .more = "Asks every node for Debug.Stats. Nodes with this library also tell of each endpoint "
+              "how many requests it had, how many failed, how many run, and within which time 50, "
+              "90 and 99 of 100 ended." },
+    { .name = "describe", .args = "NAME", .help = "Describe a service in full",
+      .flags = &commands_json_flags, .run = micro__cli_describe, .names_service = true,
+      .more = "Prints every version with its nodes, their health and stats, and its endpoints with "
+              "their types: all of them where a node with this library answers, else what the "
+              "registry has. The exit code is that of health." },
+    { .name = "watch", .args = "[NAME]", .help = "Watch services in registry",
+      .flags = &commands_watch_flags, .run = micro__cli_watch, .names_service = true,
+      .more = "Prints a line for each node that comes, changes or goes (create, update, delete), "
+              "of one service or of all, until it is interrupted. On mdns it begins with the "
+              "nodes that are there." },
     COMMANDS_LIST,
     COMMANDS_REGISTER,
     COMMANDS_DEREGISTER,

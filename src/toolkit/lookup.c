@@ -25,15 +25,41 @@ MICRO_PRIVATE int micro__cli_lookup(micro__cli *cli, const char *missing, micro_
     return MICRO__CLI_OK;
 }
 
-MICRO_PRIVATE micro_err micro__cli_debug(micro__cli *cli, const micro_node *node,
-                                         const char *method, micro_value *rsp)
+static micro_err lookup_ask(micro__cli *cli, const micro_node *node, const char *method,
+                            const micro_type *type, void *rsp)
 {
-    const micro_method called = { .size_ = sizeof called, .name = method, .req = &micro_type_empty,
-                                  .rsp = &micro_type_value };
+    const micro_method called = {
+        .size_ = sizeof called, .name = method, .req = &micro_type_empty, .rsp = type
+    };
     const micro_call_opts opts = { .size_ = sizeof opts, .address = node->address.ptr };
     micro_empty req = { 0 };
 
     return micro_call(cli->ctx, cli->args[0], &called, &req, rsp, &opts);
+}
+
+MICRO_PRIVATE micro_err micro__cli_debug(micro__cli *cli, const micro_node *node,
+                                         const char *method, micro_value *rsp)
+{
+    return lookup_ask(cli, node, method, &micro_type_value, rsp);
+}
+
+MICRO_PRIVATE bool micro__cli_health_of(micro__cli *cli, const micro_node *node, micro_buf *status)
+{
+    micro_value rsp;
+    micro_err err = lookup_ask(cli, node, "Debug.Health", &micro_type_value, &rsp);
+    const micro_value *said = micro_value_get(&rsp, "status");
+
+    if (err != MICRO_OK)
+        micro__cli_error(status, cli->ctx);
+    else if (said->kind == MICRO_VALUE_TEXT)
+        micro__cli_text(status, said->as.text);
+    return err == MICRO_OK && micro__str_is(micro__str(status->ptr, status->len), "ok");
+}
+
+MICRO_PRIVATE bool micro__cli_whole(micro__cli *cli, const micro_node *node, micro_entry *out)
+{
+    return lookup_ask(cli, node, "Debug.Describe", &micro_type_entry, out) == MICRO_OK &&
+           out->endpoints.len; /* some answer everything with an empty message */
 }
 
 /* {"service":NAME,"nodes":[ ... ]}, where ask has written the items. */

@@ -21,6 +21,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 
 import hosts  # noqa: E402
+from command import command_watches  # noqa: E402
 from hosts import Driver, Host, Sniffer, Switch, ask, cable, loopback_host, lossy  # noqa: E402
 
 DRIVER = os.environ.get("MDNS_DRIVER", "")
@@ -32,6 +33,9 @@ CASES = {}
 def case(function):
     CASES[function.__name__] = function
     return function
+
+
+case(command_watches)
 
 
 def equal(got, wanted):

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Cases of the micro command; tests/netns/mdns.py runs them."""
+
+import os
+import subprocess
+import time
+
+from hosts import Driver, loopback_host
+
+SERVICE = "go.micro.srv.greeter"
+
+
+def equal(got, wanted):
+    assert got == wanted, "%r, not %r" % (got, wanted)
+
+
+def command_watches():
+    """micro watch: what comes, changes and goes, and a service that is killed, when its TTL is over;
+    one that lives is heard of again meanwhile."""
+    loopback_host()
+    build = os.environ["MICRO_BUILD"]
+    watch = subprocess.Popen([os.path.join(build, "micro"), "watch"], stdout=subprocess.PIPE,
+                             text=True)
+    a = Driver(os.environ["MDNS_DRIVER"])
+
+    def line(action, name, node, address):
+        equal(watch.stdout.readline(), "%s\t%s\t1.0.0\t%s\t%s\n" % (action, name, node, address))
+
+    a.ok("put %s 1.0.0 a1 %s 0" % (SERVICE, "127.0.0.1:8080"))
+    line("create", SERVICE, "a1", "127.0.0.1:8080")
+    a.ok("put %s 1.0.0 a1 %s 0" % (SERVICE, "127.0.0.1:7070"))
+    line("delete", SERVICE, "a1", "127.0.0.1:8080")
+    line("create", SERVICE, "a1", "127.0.0.1:7070")
+    a.quit()
+    line("delete", SERVICE, "a1", "127.0.0.1:7070")
+    greeter = os.path.join(build, "examples", "greeter")
+    short = ["--register_ttl=2", "--register_interval=1"]
+    lives = subprocess.Popen([greeter, "--server_name=lives", "--server_id=1",
+                              "--server_address=127.0.0.1:8081", *short])
+    line("create", "lives", "lives-1", "127.0.0.1:8081")
+    dies = subprocess.Popen([greeter, "--server_name=dies", "--server_id=1",
+                             "--server_address=127.0.0.1:8082", *short])
+    line("create", "dies", "dies-1", "127.0.0.1:8082")
+    time.sleep(4)
+    dies.kill()
+    killed_at = time.monotonic()
+    line("delete", "dies", "dies-1", "127.0.0.1:8082")
+    gone = time.monotonic() - killed_at
+    assert gone < 8, "it was there for %.1f s after it was killed" % gone
+    time.sleep(4)
+    lives.terminate()
+    line("delete", "lives", "lives-1", "127.0.0.1:8081")  # not before
+    equal(lives.wait(), 0)
+    dies.wait()
+    watch.terminate()
+    equal((watch.wait(), watch.stdout.read()), (0, ""))
