@@ -294,6 +294,11 @@ MICRO_API int micro_ctx_time_left(micro_ctx *ctx);
 MICRO_API void micro_ctx_cancel(micro_ctx *ctx);
 MICRO_API bool micro_ctx_canceled(micro_ctx *ctx);
 
+/* Has fn called once, on cancel or at the deadline that ctx has now; a second one replaces the
+ * first, NULL takes it back, after a fn that runs. So does the end of the handler. fn runs beside
+ * the ctx's thread and leaves the ctx alone. [- | ENOMEM; EINVAL: ctx without a service | ctx] */
+MICRO_API micro_err micro_ctx_on_cancel(micro_ctx *ctx, void (*fn)(void *arg), void *arg);
+
 /* Metadata: text that travels with calls; keys compare without case. What came in with a
  * request goes on with calls made from its handler. get: "" when absent. set: copies, NULL deletes,
  * a control character is EINVAL. [ctx | sticky: returned by the next call on ctx | ctx] */

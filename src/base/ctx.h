@@ -39,6 +39,7 @@ struct micro_ctx {
     atomic_flag wait_lock;      /* guards wait_fn, wait_arg */
     void (*wait_fn)(void *arg); /* wakes whoever blocks on this ctx; called with wait_lock held */
     void *wait_arg;
+    struct micro__alarm *alarm; /* set by its owner, under wait_lock; NULL: none */
     MICRO__ATOMIC(struct micro__family *) family; /* of what was started on it; NULL: nothing */
     struct micro__family *parent;                 /* of a child */
     void (*complete)(void *arg);                  /* of a child that has ended */

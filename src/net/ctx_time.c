@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Contexts: new and free (a free list), deadline, cancellation. */
-#include "net.h"
+#include "engine.h"
 
 #define CTX_CHUNK MICRO_ARENA_CHUNK
 #define CTX_SPARE_MAX 256
@@ -51,6 +51,7 @@ MICRO_API micro_ctx *micro_ctx_new(micro_service *svc)
 
 MICRO_PRIVATE void micro__ctx_recycle(micro_ctx *ctx, micro_service *svc)
 {
+    micro__ctx_disarm(ctx);
     micro__family_free(ctx);
     micro__ctx_release(ctx);
     ctx_start((ctx_block *)(void *)ctx, svc);
@@ -60,6 +61,7 @@ MICRO_API void micro_ctx_free(micro_ctx *ctx)
 {
     if (!ctx)
         return;
+    micro__ctx_disarm(ctx);
     micro__family_end(ctx);
     micro__family_free(ctx);
     micro__ctx_release(ctx);
@@ -197,10 +199,39 @@ MICRO_API void micro_ctx_cancel(micro_ctx *ctx)
     bool first = !atomic_exchange_explicit(&ctx->canceled, true, memory_order_acq_rel);
     if (first && ctx->wait_fn)
         ctx->wait_fn(ctx->wait_arg);
+    if (first && ctx->alarm)
+        micro__alarm_cancel(ctx->alarm);
     ctx_wait_unlock(ctx);
     micro__family *f = atomic_load_explicit(&ctx->family, memory_order_acquire);
     if (first && f)
         micro__family_cancel(f);
+}
+
+MICRO_PRIVATE micro_err micro__ctx_arm(micro_ctx *ctx, micro__engine *e, void (*fn)(void *arg),
+                                       void *arg)
+{
+    struct micro__alarm *a = micro__alarm_new(e, ctx->deadline, fn, arg);
+
+    if (!a)
+        return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
+    ctx_wait_lock(ctx);
+    ctx->alarm = a;
+    if (atomic_load_explicit(&ctx->canceled, memory_order_acquire))
+        micro__alarm_cancel(a);
+    ctx_wait_unlock(ctx);
+    return MICRO_OK;
+}
+
+MICRO_PRIVATE void micro__ctx_disarm(micro_ctx *ctx)
+{
+    struct micro__alarm *a = ctx->alarm;
+
+    if (!a)
+        return;
+    ctx_wait_lock(ctx);
+    ctx->alarm = NULL; /* no cancel finds it any more */
+    ctx_wait_unlock(ctx);
+    micro__alarm_free(a);
 }
 
 MICRO_API bool micro_ctx_canceled(micro_ctx *ctx)

@@ -59,7 +59,7 @@ typedef struct micro__task {
     void (*user)(void *arg);                /* a user's: out of it */
     void *arg;
     atomic_uint *gate;       /* user: not run once it is shut; counts those that run */
-    void (*done)(void *arg); /* user: after run or drop, with done_arg */
+    void (*done)(void *arg); /* after user, and instead of what is dropped, with done_arg */
     void *done_arg;
     bool anytime; /* run: may be worked off in the middle of a batch */
 } micro__task;
@@ -318,6 +318,15 @@ MICRO_PRIVATE void micro__local_leave(micro__port *p);
 
 /* port.c */
 MICRO_PRIVATE void micro__port_leave(micro__port *p); /* a connection has closed */
+
+/* ---- alarm.c: what is called when a ctx is cancelled or its time is over -------------------- */
+
+/* Of loop's user code; deadline 0: none. cancel: at most once, before free. free: after a running
+ * fn. */
+MICRO_PRIVATE struct micro__alarm *micro__alarm_new(struct micro__engine *e, uint64_t deadline,
+                                                    void (*fn)(void *arg), void *arg);
+MICRO_PRIVATE void micro__alarm_cancel(struct micro__alarm *a);
+MICRO_PRIVATE void micro__alarm_free(struct micro__alarm *a);
 
 /* ---- line.c: exchanges with other services, driven by a loop ----------------------------------
  */

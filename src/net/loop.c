@@ -139,11 +139,12 @@ MICRO_PRIVATE void micro__loop_forget(micro__loop *l, micro__conn *c)
 
 static void loop_task_end(micro__task *k)
 {
-    if (k->run)
-        return; /* the library's own is part of something else, which may be gone by now */
+    bool own = k->run != NULL; /* part of something else, which may be gone by now */
+
     if (k->done)
         k->done(k->done_arg);
-    micro__free(k, sizeof *k);
+    if (!own)
+        micro__free(k, sizeof *k);
 }
 
 static void loop_task_user(micro__loop *l, micro__task *k)

@@ -244,6 +244,14 @@ MICRO_PRIVATE void micro__rest_rouse(micro__thread *t);
 /* This thread serves a loop at this moment (its seat held or passed on). */
 MICRO_PRIVATE bool micro__engine_inside(void);
 
+/* ---- alarm.c, ctx_time.c: what is called when a ctx is cancelled or its time is over ----------
+ */
+
+/* e calls fn(arg) then, once; disarm takes it back, after a running fn. */
+MICRO_PRIVATE micro_err micro__ctx_arm(micro_ctx *ctx, micro__engine *e, void (*fn)(void *arg),
+                                       void *arg);
+MICRO_PRIVATE void micro__ctx_disarm(micro_ctx *ctx);
+
 /* ---- local.c: calls to a port that this thread drives itself --------------------------------- */
 
 /* 0: `to` leads elsewhere. */

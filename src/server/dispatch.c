@@ -361,6 +361,7 @@ static void dispatch_run(dispatch *d, micro__route *route, const char *peer, con
     dispatch_surroundings(d, route, peer);
     micro__user_begin(&route->habit);
     micro_err err = dispatch_invoke(d, route, req, rsp);
+    micro__ctx_disarm(d->ctx);
     micro__family_end(d->ctx); /* what it started and did not wait for */
     micro__user_end(&route->habit);
     if (err != MICRO_OK)

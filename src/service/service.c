@@ -461,6 +461,21 @@ static micro_err service_start_checks(micro_ctx *ctx, const char *service,
     return err == MICRO_OK ? err : micro__ctx_local(ctx, err, "%s", micro_strerror(err));
 }
 
+MICRO_API micro_err micro_ctx_on_cancel(micro_ctx *ctx, void (*fn)(void *arg), void *arg)
+{
+    if (!ctx)
+        return MICRO_ENOMEM;
+    micro__ctx_disarm(ctx);
+    if (!fn)
+        return MICRO_OK;
+    if (!ctx->svc)
+        return micro__ctx_local(ctx, MICRO_EINVAL, "this ctx was made without a service");
+    micro_err err = micro__service_engine(ctx->svc);
+    if (err != MICRO_OK)
+        return micro__ctx_local(ctx, err, "%s", micro_strerror(err));
+    return micro__ctx_arm(ctx, ctx->svc->engine, fn, arg);
+}
+
 MICRO_API void micro_call_start(micro_ctx *ctx, const char *service, const micro_method *method,
                                 const void *req, const micro_call_opts *opts, micro_done_fn *done,
                                 micro_fn *fn, void *arg)
