@@ -121,7 +121,7 @@ fuzz-smoke: $(FUZZERS:fuzz_%=$(BUILD)/fuzz/smoke_%)
 # A script is a stage if it may be executed; MICRO_BUILD tells it where the programs to test are.
 SCRIPTS := $(sort $(patsubst tests/%.py,%,$(shell find tests -maxdepth 1 -name '*.py' -perm -u+x)) \
                   $(patsubst tests/%/run,%,$(wildcard tests/*/run)))
-LATE_SCRIPTS := install
+LATE_SCRIPTS := install faults
 BY_HAND := interop
 EVERYDAY := lint lint-self-test check-unit check-amalgamated $(if $(FUZZERS),check-fuzz) \
             $(addprefix check-,$(filter-out $(LATE_SCRIPTS) $(BY_HAND),$(SCRIPTS)))
