@@ -406,6 +406,8 @@ typedef struct micro_service_opts {
     bool metrics;                  /* answers GET /metrics, section 19 */
     bool trace;                    /* begins a W3C trace where there is none, section 19 */
     bool function;                 /* ends after one request or event (Debug.* does not count) */
+    int max_memory;                /* bytes of requests half read and replies half sent, of all */
+                                   /* connections together, 268 435 456; more is 503 */
 } micro_service_opts;
 
 /* C:   micro_service_new(.name = "greeter", .argc = argc, .argv = argv)

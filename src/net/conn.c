@@ -6,11 +6,11 @@
 #define CONN_ACCEPT_MAX 64  /* connections taken in one go */
 #define CONN_PAUSE_MS 50    /* before a full port looks again */
 #define CONN_HEAD_COPY 1024 /* of a fresh read, tried without looking for the head's end first */
-#define CONN_ROOM 1024      /* free space wanted before a read into a partial request */
 #define CONN_HEAD_ROOM 256  /* left in front of a body for the head of its reply */
 #define CONN_FLUSH 65536    /* waiting replies are written when they are more than this */
-#define CONN_TURN 64        /* requests and reads before other connections have their turn */
-#define CONN_EXPECT_MS 100  /* decision: 100 Continue only if the body stays away this long */
+#define CONN_DRAIN_MAX (4u * MICRO_MAX_BODY) /* read from a refused connection */
+#define CONN_FULL "too much is half read"
+#define CONN_TURN 64 /* requests and reads before other connections have their turn */
 
 /* ---- opening and closing ------------------------------------------------------------------- */
 
@@ -121,20 +121,6 @@ MICRO_PRIVATE void micro__conn_join(micro__loop *l, micro__conn *c)
         micro__conn_close(l, c);
 }
 
-static void conn_drop_partial(micro__conn *c)
-{
-    if (c->partial)
-        micro__free(c->partial, sizeof *c->partial + c->partial->cap + 1);
-    c->partial = NULL;
-}
-
-static void conn_drop_unsent(micro__conn *c)
-{
-    if (c->unsent)
-        micro__free(c->unsent, sizeof *c->unsent + c->unsent->len);
-    c->unsent = NULL;
-}
-
 MICRO_PRIVATE void micro__conn_close(micro__loop *l, micro__conn *c)
 {
     micro__port *p = c->port;
@@ -143,9 +129,9 @@ MICRO_PRIVATE void micro__conn_close(micro__loop *l, micro__conn *c)
     micro__poller_del(&l->poller, c->fd);
     micro__fd_close(c->fd);
     if (c->partial)
-        micro__timer_clear(&l->timers, &c->partial->expect);
-    conn_drop_partial(c);
-    conn_drop_unsent(c);
+        micro__timer_clear(&l->timers, &c->partial->timer);
+    micro__conn_drop_partial(c);
+    micro__conn_drop_unsent(c);
     micro__free(c, sizeof *c);
     atomic_fetch_sub_explicit(&l->nconns, 1, memory_order_relaxed);
     micro__port_leave(p);
@@ -186,24 +172,6 @@ static void conn_run(micro__thread *t, micro__conn *c, micro_ctx *ctx)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-/* Behind what waits already. */
-static void conn_keep_unsent(micro__conn *c, const char *rest, size_t n)
-{
-    micro__unsent *u = c->unsent;
-    size_t have = u ? u->len : 0;
-
-    u = micro__realloc(u, u ? sizeof *u + have : 0, sizeof *u + have + n);
-    if (!u) {
-        c->dead = true;
-        return;
-    }
-    if (!have)
-        u->sent = 0;
-    memcpy(u->bytes + have, rest, n);
-    u->len = have + n;
-    c->unsent = u;
-}
-
 /* Never moves what is in out: a handler's reply may be growing behind it. */
 MICRO_PRIVATE void micro__conn_flush(micro__thread *t)
 {
@@ -218,7 +186,7 @@ MICRO_PRIVATE void micro__conn_flush(micro__thread *t)
     if (sent < 0 && sent != MICRO_EAGAIN)
         c->dead = true;
     else if (sent != (long)n)
-        conn_keep_unsent(c, from + (sent > 0 ? sent : 0), n - (size_t)(sent > 0 ? sent : 0));
+        micro__conn_keep_unsent(c, from + (sent > 0 ? sent : 0), n - (size_t)(sent > 0 ? sent : 0));
 }
 
 /* More of what a slow reader has left over. True: all has gone. */
@@ -234,8 +202,9 @@ static bool conn_resume(micro__conn *c)
     u->sent += (size_t)sent;
     if (u->sent < u->len)
         return false;
-    conn_drop_unsent(c);
-    c->dead = c->last;
+    micro__conn_drop_unsent(c);
+    if (c->partial)
+        c->partial->since = micro__now_ms(); /* what has come so far had to wait */
     return true;
 }
 
@@ -335,7 +304,7 @@ static long conn_refuse(micro__thread *t, micro__conn *c, int status, const char
     size_t start;
 
     r.content_type = micro_s("application/json");
-    c->last = true;
+    c->last = c->refused = true;
     if (conn_reply_begin(t, c, &start)) {
         micro__buf_format(
             &t->out, "{\"id\":\"go.micro.server\",\"code\":%d,\"detail\":\"%s\",\"status\":\"%s\"}",
@@ -519,54 +488,6 @@ static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, 
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-/* Keeps what was not used up: the start of a request, or whole ones that wait for a slow reader. */
-static void conn_keep(micro__conn *c, const micro__assembly *as, const char *rest, size_t n,
-                      uint64_t now)
-{
-    micro__partial *p = c->partial;
-
-    if (!n)
-        return;
-    if (!p) {
-        size_t cap = n + CONN_ROOM;
-        p = micro__alloc(sizeof *p + cap + 1);
-        if (!p) {
-            c->dead = true;
-            return;
-        }
-        memset(p, 0, sizeof *p);
-        p->cap = cap;
-        p->conn = c;
-        c->partial = p;
-    }
-    if (!p->len || rest != p->bytes)
-        p->since = now;
-    memmove(p->bytes, rest, n);
-    p->len = n;
-    p->as = *as;
-}
-
-/* Room for the next read: what is known to come, or double. */
-static bool conn_room(micro__conn *c)
-{
-    micro__partial *p = c->partial;
-    size_t want = p->len + CONN_ROOM;
-
-    if (p->as.head && !p->as.chunked && p->as.head + p->as.length > p->len)
-        want = p->as.head + (size_t)p->as.length;
-    if (want > p->cap * 2)
-        want = p->cap * 2; /* a length that was only claimed reserves nothing */
-    if (want <= p->cap)
-        return true;
-    size_t old = sizeof *p + p->cap + 1;
-    p = micro__realloc(p, old, sizeof *p + want + 1);
-    if (!p)
-        return false;
-    p->cap = want;
-    c->partial = p;
-    return true;
-}
-
 /* Serves the complete requests of buf, as many as a turn has. */
 static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
 {
@@ -595,8 +516,9 @@ static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
     if (c->dead || c->last)
         len = used;
     if (c->partial && used == len)
-        conn_drop_partial(c);
-    conn_keep(c, &as, buf + used, len - used, t->loop ? t->loop->now : micro__now_ms());
+        micro__conn_drop_partial(c);
+    if (!micro__conn_keep(c, &as, buf + used, len - used, t->loop ? t->loop->now : micro__now_ms()))
+        conn_refuse(t, c, 503, CONN_FULL);
 }
 
 /* One read. True: there may be more. */
@@ -606,8 +528,8 @@ static bool conn_read(micro__thread *t, micro__conn *c)
     size_t have = 0, room = MICRO_CONN_BUF;
 
     if (c->partial) {
-        if (!conn_room(c)) {
-            c->dead = true;
+        if (!micro__conn_room(c)) {
+            conn_refuse(t, c, 503, CONN_FULL);
             return false;
         }
         buf = c->partial->bytes;
@@ -626,6 +548,20 @@ static bool conn_read(micro__thread *t, micro__conn *c)
     return c->hup || (size_t)n == room;
 }
 
+/* Of a refused connection: reads and forgets. */
+static void conn_drain(micro__thread *t, micro__conn *c)
+{
+    long n = 1;
+
+    for (int i = 0; i < CONN_TURN && n > 0 && !c->dead; i++) {
+        n = micro__sock_recv(c->fd, t->in, MICRO_CONN_BUF);
+        c->partial->len += n > 0 ? (size_t)n : 0;
+        c->dead = (n <= 0 && n != MICRO_EAGAIN) || c->partial->len > CONN_DRAIN_MAX;
+    }
+    c->more = n > 0;
+    t->conn = NULL;
+}
+
 MICRO_PRIVATE bool micro__conn_goes_on(const micro__conn *c)
 {
     return c->more && !c->dead && !c->unsent;
@@ -640,7 +576,11 @@ MICRO_PRIVATE void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned 
     t->turn = CONN_TURN;
     t->out.len = t->out_sent = t->out_ready = 0;
     if (c->partial) /* while the seat is certain: the timer is the loop's */
-        micro__timer_clear(&t->loop->timers, &c->partial->expect);
+        micro__timer_clear(&t->loop->timers, &c->partial->timer);
+    if (MICRO__RARE(c->lingers)) {
+        conn_drain(t, c);
+        return;
+    }
     if (c->unsent)
         work = conn_resume(c);
     c->more = false;
@@ -652,49 +592,8 @@ MICRO_PRIVATE void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned 
     }
     micro__conn_flush(t);
     if ((c->last || c->eof) && !c->unsent)
-        c->dead = true;
+        c->dead |= c->eof || !c->refused || !micro__conn_linger(c);
     t->conn = NULL;
     if (t->out.cap > 2 * CONN_FLUSH)
         micro__buf_free(&t->out);
-}
-
-/* ---- the driver's part --------------------------------------------------------------------- */
-
-static void conn_expect(micro__loop *l, micro__timer *timer)
-{
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    micro__partial *p =
-        (micro__partial *)(void *)((char *)timer - offsetof(micro__partial, expect));
-    micro__conn *c = p->conn;
-
-    p->as.expect = false;
-    if (!c->busy && micro__sock_send(c->fd, go_on, sizeof go_on - 1) != (long)sizeof go_on - 1)
-        micro__conn_close(l, c);
-}
-
-MICRO_PRIVATE void micro__conn_settle(micro__loop *l, micro__conn *c)
-{
-    micro__partial *p = c->partial;
-    int closing = atomic_load_explicit(&c->port->closing, memory_order_relaxed);
-
-    if (c->dead || closing > 1 || (closing && !p && !c->unsent)) {
-        micro__conn_close(l, c);
-        return;
-    }
-    micro__poller_rearm(&l->poller, c->fd, c, c->unsent ? MICRO__OUT : MICRO__IN);
-    if (!p)
-        return;
-    if (!p->as.head && c->port->o.idle_ms >= 0 &&
-        l->now - p->since > (uint64_t)c->port->o.idle_ms) {
-        micro__conn_close(
-            l, c); /* a head that comes a byte at a time holds the place for so long only */
-        return;
-    }
-    bool wait = p->as.expect && p->as.head && p->len == p->as.head;
-    if (wait && !p->expect.set) {
-        p->expect.fn = conn_expect;
-        micro__timer_set(&l->timers, &p->expect, l->now + CONN_EXPECT_MS);
-    } else if (!wait) {
-        micro__timer_clear(&l->timers, &p->expect);
-    }
 }

@@ -235,8 +235,8 @@ typedef struct micro__assembly {
 typedef struct micro__partial {
     micro__assembly as;
     size_t len, cap;
-    uint64_t since;      /* first byte */
-    micro__timer expect; /* sends 100 Continue */
+    uint64_t since;     /* first byte */
+    micro__timer timer; /* 100 Continue; too slow */
     micro__conn *conn;
     char bytes[];
 } micro__partial;
@@ -257,13 +257,15 @@ struct micro__conn {
     /* owner: the thread that serves it, in the seat or out of it */
     micro__partial *partial;
     micro__unsent *unsent;
-    bool dead; /* to be closed */
-    bool last; /* to be closed when what is unsent has gone */
-    bool eof;  /* the peer has ended its side */
-    bool hup;  /* it is known that it will */
-    bool more; /* its turn was over before its requests were */
-    bool held; /* its request waits until threads are free */
-    int hops;  /* of that request */
+    bool dead;    /* to be closed */
+    bool last;    /* to be closed when what is unsent has gone */
+    bool eof;     /* the peer has ended its side */
+    bool hup;     /* it is known that it will */
+    bool more;    /* its turn was over before its requests were */
+    bool held;    /* its request waits until threads are free */
+    bool refused; /* the last reply was a refusal: more may be on its way to us */
+    bool lingers; /* our side has ended for that: what comes is thrown away */
+    int hops;     /* of that request */
     /* the running request, for cancellation when the peer goes away */
     micro_ctx *running;
     /* driver */
@@ -293,9 +295,10 @@ struct micro__port {
     uint64_t local;    /* local.c */
     micro__port *local_next;
     atomic_int nconns;
-    atomic_int asked;         /* steps of closing that loops have not done yet */
-    atomic_int closing;       /* 1: drain, 2: now */
-    micro__port_watch *watch; /* one a loop */
+    MICRO__ATOMIC(size_t) kept; /* bytes in all partial and unsent */
+    atomic_int asked;           /* steps of closing that loops have not done yet */
+    atomic_int closing;         /* 1: drain, 2: now */
+    micro__port_watch *watch;   /* one a loop */
 };
 
 MICRO_PRIVATE void micro__conn_accept(micro__loop *l, micro__port *p);
@@ -308,9 +311,18 @@ micro__conn_flush(micro__thread *t); /* what waits in t->out; in the middle of a
 MICRO_PRIVATE void micro__conn_close(micro__loop *l, micro__conn *c);
 MICRO_PRIVATE void
 micro__conn_gone(micro__conn *c); /* the peer of a busy connection: cancels what runs */
-MICRO_PRIVATE void
-micro__conn_settle(micro__loop *l,
-                   micro__conn *c); /* driver: after serving, timers for what is incomplete */
+
+/* keep.c. keep: the rest of what was read; room: for the next read; both false: memory is out, or
+ * what the port may have. linger: instead of closing a refused one; false: close it. */
+MICRO_PRIVATE bool micro__conn_keep(micro__conn *c, const micro__assembly *as, const char *rest,
+                                    size_t n, uint64_t now);
+MICRO_PRIVATE bool micro__conn_room(micro__conn *c);
+MICRO_PRIVATE void micro__conn_drop_partial(micro__conn *c);
+MICRO_PRIVATE void micro__conn_keep_unsent(micro__conn *c, const char *rest, size_t n);
+MICRO_PRIVATE void micro__conn_drop_unsent(micro__conn *c);
+MICRO_PRIVATE bool micro__conn_linger(micro__conn *c);
+/* Driver: after serving; closes it, or sets the timer of what is incomplete. */
+MICRO_PRIVATE void micro__conn_settle(micro__loop *l, micro__conn *c);
 
 /* local.c */
 MICRO_PRIVATE void micro__local_join(micro__port *p);

@@ -220,6 +220,7 @@ MICRO_PRIVATE micro_err micro__fd_wait(int fd, int what, uint64_t deadline);
 #if !MICRO_OMIT_THREADS
 MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us); /* waits so long at most */
 #endif
+MICRO_PRIVATE void micro__sock_end(int fd);      /* ours: the peer reads to the end */
 MICRO_PRIVATE void micro__sock_shutdown(int fd); /* both ways: wakes whoever waits for it */
 MICRO_PRIVATE void micro__fd_close(int fd);      /* -1 is fine */
 /* A descriptor that holds a place for the day when none is left. -1: none. */

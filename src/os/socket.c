@@ -323,8 +323,12 @@ MICRO_PRIVATE bool micro__sock_quiet(int fd)
     return socket_moved(n) == MICRO_EAGAIN;
 }
 
+MICRO_PRIVATE void micro__sock_end(int fd)
+{
+    shutdown(fd, SHUT_WR);
+}
+
 MICRO_PRIVATE void micro__sock_shutdown(int fd)
 {
     shutdown(fd, SHUT_RDWR);
 }
-

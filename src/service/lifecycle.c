@@ -6,6 +6,7 @@
 #define LIFECYCLE_CONNS 20000
 #define LIFECYCLE_FDS 512 /* beside connections */
 #define LIFECYCLE_IDLE_MS 75000
+#define LIFECYCLE_MEMORY (256 * 1024 * 1024)
 #define LIFECYCLE_DRAIN_MS 30000
 #define LIFECYCLE_DEL_MS 2000 /* a registry that does not answer must not hold up the end */
 
@@ -109,12 +110,18 @@ static int lifecycle_or(int value, int preset)
 static micro_err lifecycle_open_port(micro_service *svc, const micro__addr *at)
 {
     const micro__settings *s = &svc->s;
-    micro__port_opts opts = { micro__server_serve, &svc->server, MICRO_MAX_BODY,
+    micro__port_opts opts = { micro__server_serve,
+                              &svc->server,
+                              MICRO_MAX_BODY,
                               lifecycle_or(s->max_conns, LIFECYCLE_CONNS),
-                              lifecycle_or(s->idle_ms, LIFECYCLE_IDLE_MS) };
+                              lifecycle_or(s->idle_ms, LIFECYCLE_IDLE_MS),
+                              0 };
+    int memory = lifecycle_or(s->max_memory, LIFECYCLE_MEMORY);
 
     if (s->max_body > 0 && (size_t)s->max_body < opts.max_body)
         opts.max_body = (size_t)s->max_body;
+    if (memory > 0)
+        opts.max_kept = (size_t)memory;
     if (opts.max_conns < 0)
         opts.max_conns = INT32_MAX;
     else

@@ -63,6 +63,7 @@ static void service_settings(micro_service *svc)
     s->max_conns = o->max_conns;
     s->max_body = o->max_body;
     s->idle_ms = o->idle_ms;
+    s->max_memory = o->max_memory;
     s->drain_ms = o->drain_ms;
     s->metrics = o->metrics;
     s->trace = o->trace;

@@ -18,7 +18,7 @@ typedef struct micro__settings {
     const char *broker, *broker_address, *client, *server;
     int request_timeout_ms, attempts, pool_size, pool_age_ms; /* of the client_* flags */
     int register_ttl_ms, register_interval_ms;
-    int loops, max_threads, max_conns, max_body, idle_ms, drain_ms, pool_idle_ms;
+    int loops, max_threads, max_conns, max_body, max_memory, idle_ms, drain_ms, pool_idle_ms;
     int log_level; /* -1: not asked for */
     bool metrics, trace;
 } micro__settings;
