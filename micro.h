@@ -503,7 +503,8 @@ struct micro_call_opts {
     bool (*filter)(void *arg, const micro_node *node); /* asked for every node on every call */
     int (*backoff)(void *arg, int attempt); /* ms before attempt 2...; 10, 100, 1000, jittered */
     bool (*retry)(void *arg, micro_ctx *ctx, micro_err err, int attempt); /* last word */
-    void *arg;                     /* of the three */
+    void *arg;                     /* of the three, which must not wait for anything: a loop may */
+                                   /* stand still meanwhile */
     int retry_budget;              /* attempts after the first, % of a service's calls, 10; 100 */
                                    /* ahead, and one a second; if no node was reached, uncounted */
     int eject_after;               /* failures of a node in a row, 5: see section 12 */
@@ -792,7 +793,8 @@ MICRO_API void micro_transport_free(micro_transport *transport);
 
 /* ---- 16. Codecs, JSON --------------------------------------------------------------------------
  * A codec is constant and knows bodies only; envelopes are the library's. in lives in the ctx and
- * may be overwritten. Built in: JSON, protobuf, bytes. */
+ * may be overwritten. It must not wait for anything, since a loop may stand still meanwhile. Built
+ * in: JSON, protobuf, bytes. */
 
 typedef struct micro_buf micro_buf;
 struct micro_codec {

@@ -191,7 +191,7 @@ TEST(os_signals)
     for (int round = 0; round < 2; round++) { /* it can be done again */
         int fd = micro__signals_catch();
         REQUIRE(fd >= 0);
-        CHECK_EQ_INT(micro__signals_catch(), -1);
+        CHECK_EQ_INT(micro__signals_catch(), fd); /* by a second one */
         CHECK(!os_readable(fd));
         errno = 12345;
         raise(round ? SIGTERM : SIGINT);
@@ -206,11 +206,13 @@ TEST(os_signals)
         raise(SIGTERM);
         CHECK_EQ_INT(errno, 12345);
 #endif
-        micro__signals_release();
+        micro__signals_release(fd);
+        CHECK(os_disposition(SIGINT) != SIG_DFL && os_readable(fd));
+        micro__signals_release(fd);
         CHECK(os_disposition(SIGINT) == SIG_DFL && os_disposition(SIGTERM) == SIG_DFL);
         CHECK_EQ_INT(fcntl(fd, F_GETFD), -1);
     }
-    micro__signals_release();
+    micro__signals_release(-1);
     CHECK(os_disposition(SIGINT) == SIG_DFL);
 }
 
@@ -232,13 +234,14 @@ TEST(os_signals_of_the_program)
     raise(SIGINT);
     CHECK_EQ_INT(os_programs_signals, 1);
     CHECK(!os_readable(fd));
-    micro__signals_release();
+    micro__signals_release(fd);
     CHECK(os_disposition(SIGTERM) == os_programs_handler && os_disposition(SIGINT) == SIG_IGN);
 
     signal(SIGINT, SIG_DFL);
-    REQUIRE(micro__signals_catch() >= 0);
+    fd = micro__signals_catch();
+    REQUIRE(fd >= 0);
     signal(SIGINT, os_programs_handler); /* set while we caught it: it stays */
-    micro__signals_release();
+    micro__signals_release(fd);
     CHECK(os_disposition(SIGINT) == os_programs_handler);
 }
 

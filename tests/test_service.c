@@ -320,6 +320,75 @@ static void *service_run_again(void *arg)
     return (void *)(intptr_t)micro_service_run(arg);
 }
 
+static micro_err service_counts(micro_service *svc, void *arg)
+{
+    (void)svc;
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return MICRO_OK;
+}
+
+TEST_OF_THREADS(own, service_signal_ends_all_that_run)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    micro_service *svc[3];
+    pthread_t t[3];
+    void *err;
+    atomic_int running = 0;
+
+    for (int i = 0; i < 3; i++) {
+        svc[i] = micro_service_new(.registry = reg, .address = "127.0.0.1:0");
+        micro_service_on(svc[i], MICRO_AFTER_START, service_counts, &running);
+        pthread_create(&t[i], NULL, service_run_again, svc[i]);
+    }
+    while (atomic_load(&running) < 3)
+        raw_sleep(1);
+    kill(getpid(), SIGTERM);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(t[i], &err);
+        CHECK_EQ_INT((intptr_t)err, MICRO_OK);
+        micro_service_free(svc[i]);
+    }
+    micro_registry_free(reg);
+}
+
+static micro_err service_on_stop(micro_ctx *ctx, const hello_msg *req, hello_answer *rsp)
+{
+    (void)req;
+    micro_service_stop(micro_ctx_service(ctx));
+    rsp->msg = micro_s("stopping");
+    return MICRO_OK;
+}
+
+/* The handler runs on the thread of its caller, which the end would have to wait for. */
+TEST_OF_THREADS(own, service_stop_from_a_handler_over_memory)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    micro_transport *memory = micro_transport_memory_new();
+    micro_service *svc = micro_service_new(.name = "s", .registry = reg, .transport = memory);
+    micro_service *client = micro_service_new(.registry = reg, .transport = memory);
+    micro_ctx *ctx = micro_ctx_new(client);
+    hello_msg req = { micro_s("x") };
+    hello_answer rsp;
+    atomic_int running = 0;
+    pthread_t t;
+    void *err;
+
+    hello_say_handle(svc, service_on_stop, NULL);
+    micro_service_on(svc, MICRO_AFTER_START, service_counts, &running);
+    pthread_create(&t, NULL, service_run_again, svc);
+    while (!atomic_load(&running))
+        raw_sleep(1);
+    CHECK_EQ_INT(hello_say(ctx, "s", &req, &rsp), MICRO_OK);
+    CHECK_EQ_STR(rsp.msg, "stopping");
+    pthread_join(t, &err);
+    CHECK_EQ_INT((intptr_t)err, MICRO_OK);
+    micro_ctx_free(ctx);
+    micro_service_free(client);
+    micro_service_free(svc);
+    micro_transport_free(memory);
+    micro_registry_free(reg);
+}
+
 static micro_err service_run_twice(micro_service *svc, void *arg)
 {
     pthread_t t;

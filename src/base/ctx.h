@@ -44,7 +44,7 @@ struct micro_ctx {
     struct micro__family *parent;                 /* of a child */
     void (*complete)(void *arg);                  /* of a child that has ended */
     void *complete_arg;
-    struct micro_ctx *next; /* free list, or siblings */
+    struct micro_ctx *next, **back; /* free list, or siblings: next, and what points here */
 };
 
 /* A request or an event is being served, as against made. */

@@ -59,6 +59,9 @@ MICRO_PRIVATE micro_ctx *micro__child_new(micro_ctx *parent, micro__engine *e)
     micro__lock(&f->lock);
     f->pending++;
     child->next = f->running;
+    child->back = &f->running;
+    if (child->next)
+        child->next->back = &child->next;
     f->running = child;
     micro__unlock(&f->lock);
     if (atomic_load_explicit(&parent->canceled, memory_order_acquire))
@@ -66,13 +69,11 @@ MICRO_PRIVATE micro_ctx *micro__child_new(micro_ctx *parent, micro__engine *e)
     return child;
 }
 
-static void child_unlink(micro__family *f, micro_ctx *child)
+static void child_unlink(micro_ctx *child)
 {
-    for (micro_ctx **p = &f->running; *p; p = &(*p)->next)
-        if (*p == child) {
-            *p = child->next;
-            return;
-        }
+    *child->back = child->next;
+    if (child->next)
+        child->next->back = child->back;
 }
 
 /* With the lock held. */
@@ -90,7 +91,7 @@ MICRO_PRIVATE void micro__child_abandon(micro_ctx *child)
     micro__family *f = child->parent;
 
     micro__lock(&f->lock);
-    child_unlink(f, child);
+    child_unlink(child);
     f->pending--;
     micro__unlock(&f->lock);
     micro_ctx_free(child);
@@ -102,7 +103,7 @@ MICRO_PRIVATE void micro__child_end(micro_ctx *child, void (*complete)(void *arg
     micro__family *f = child->parent;
 
     micro__lock(&f->lock);
-    child_unlink(f, child);
+    child_unlink(child);
     child->complete_arg = arg;
     child->complete = complete;
     child->next = NULL;

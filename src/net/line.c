@@ -128,7 +128,7 @@ static void line_keep(micro__loop *l, micro__line *w, const micro__exchange *x)
     micro__line **place = line_place(l, w->address);
     int n = 0;
 
-    for (micro__line *k = *place; k; k = k->next)
+    for (micro__line *k = l->lines.nidle < x->pool_size ? NULL : *place; k; k = k->next)
         n += !strcmp(k->address, w->address);
     w->since = line_use_until(l, w, x);
     if (n >= x->pool_size || w->since <= l->now) {

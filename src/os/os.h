@@ -165,11 +165,10 @@ static inline bool micro__thread_is_self(micro__thread_id id)
 
 /* ---- signals ------------------------------------------------------------------------------- */
 
-/* Catches SIGINT and SIGTERM, each only if the program has not; the returned descriptor (-1:
- * failed) becomes readable with the first one. release puts things back. One at a time in a
- * process (a second one gets -1). */
+/* Catches SIGINT and SIGTERM, each only if the program has not; the descriptor (-1: failed) becomes
+ * readable with the first one, for all who catch. The last to release it puts things back. */
 MICRO_PRIVATE int micro__signals_catch(void);
-MICRO_PRIVATE void micro__signals_release(void);
+MICRO_PRIVATE void micro__signals_release(int fd); /* -1: nothing */
 
 /* ---- sockets ------------------------------------------------------------------------------- */
 

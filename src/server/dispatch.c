@@ -463,6 +463,13 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
 
 /* ---- other transports ---------------------------------------------------------------------- */
 
+static MICRO__THREAD_LOCAL int dispatch_lent; /* handlers that this thread runs for its own calls */
+
+MICRO_PRIVATE bool micro__server_inside(void)
+{
+    return dispatch_lent > 0;
+}
+
 MICRO_PRIVATE void micro__server_deliver(micro__server *s, micro_transport *t, micro_sock *from,
                                          micro_msg *msg)
 {
@@ -479,7 +486,9 @@ MICRO_PRIVATE void micro__server_deliver(micro__server *s, micro_transport *t, m
         head.nheaders = msg->header.len;
         micro__http_index(&head);
         micro__request req = { ctx, &head, text, msg->body.len, "", 0 };
+        dispatch_lent++;
         micro__server_serve(s, &req, &reply);
+        dispatch_lent--;
         micro_msg out = { { NULL, 0, 0 },
                           { (const uint8_t *)(body.ptr ? body.ptr : ""), body.len } };
         if (!body.failed && micro__reply_header(&ctx->arena, &reply, &out.header))

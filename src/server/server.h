@@ -102,6 +102,8 @@ MICRO_PRIVATE void micro__server_taken(micro__server *s);
 
 /* A micro__serve_fn; arg is the micro__server. */
 MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__reply *reply);
+/* This thread is in micro__server_deliver: whoever called it is behind it on the stack. */
+MICRO_PRIVATE bool micro__server_inside(void);
 /* A micro_deliver_fn's work for other transports: serves msg and sends the answer. */
 MICRO_PRIVATE void micro__server_deliver(micro__server *s, micro_transport *t, micro_sock *from,
                                          micro_msg *msg);

@@ -318,7 +318,7 @@ static bool lifecycle_claim(micro_service *svc)
     bool mine = false;
 
     micro__lock(&svc->lock);
-    if (micro__engine_inside()) { /* in a callback: whoever runs the service does it */
+    if (micro__engine_inside() || micro__server_inside()) { /* whoever runs the service does it */
         lifecycle_ask(svc);
     } else if (svc->state == MICRO__SERVICE_STOPPING) {
         while (!micro__thread_is_self(svc->stopper) && svc->state == MICRO__SERVICE_STOPPING)
@@ -468,7 +468,7 @@ static micro_err lifecycle_run(micro_service *svc)
             lifecycle_drive(svc, signals);
     }
     micro_service_stop(svc);
-    micro__signals_release();
+    micro__signals_release(signals);
     lifecycle_run_end(svc);
     return err != MICRO_OK ? err : svc->error;
 }

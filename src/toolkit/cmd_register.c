@@ -87,7 +87,7 @@ static int cmd_register_mdns(micro__cli *cli, const micro_entry *e)
         if (err != MICRO_OK)
             code = cmd_register_failed(cli, err);
     }
-    micro__signals_release();
+    micro__signals_release(signals);
     return code;
 }
 
