@@ -510,6 +510,8 @@ struct micro_call_opts {
     int eject_after;               /* failures of a node in a row, 5: see section 12 */
     int break_after;               /* calls in a row that a node did not answer, 20 */
     int eject_ms;                  /* until the first trial, 1000; then double, to 30 000 */
+    int hedge_ms;                  /* idempotent and no answer by then: another node is asked too */
+                                   /* and the first answer counts; not with MICRO_WRAP_CALL; off */
 };
 
 /* Calls and waits; others run on meanwhile, also if this is a handler's thread (where micro_poll

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls that no thread waits for: the same choices and attempts as a blocking call, driven by a
  * loop. All of a call lives in the arena of its child ctx. */
-#include "../net/engine.h"
-#include "call.h"
+#include "hedge.h"
+
+#define ASYNC_STEP_MS 10 /* of an engine that this thread drives while it waits */
 
 /* Only where there is middleware. */
 typedef struct async_wrapped {
@@ -10,21 +11,31 @@ typedef struct async_wrapped {
     micro_info call_info, attempt_info;
 } async_wrapped;
 
+/* A thread that waits for a call, whose ctx is the thread's own. */
+typedef struct async_waiter {
+    micro__mutex lock;
+    micro__cond ended;
+    micro__thread *thread; /* see micro__rest; NULL: it waits for ended */
+    bool over;
+} async_waiter;
+
 typedef struct micro__async {
     micro__call k; /* on the child; its request is `message` */
     async_wrapped *w;
-    micro__exchange x;
-    micro__task run; /* start, next attempt, or return to the loop */
+    micro__shot shot;
+    micro__hedge *hedge;  /* NULL: it is not to be hedged */
+    async_waiter *waiter; /* NULL: done is told */
+    micro__task run;      /* start, next attempt, or return to the loop */
     micro__task cancel;
     micro__loop *loop;
-    micro_buf *out; /* head and envelope of an attempt */
     micro_done_fn *done;
     micro_fn *fn;
     void *arg;
     micro_err err; /* result so far */
     bool ready;    /* to be started: the call; false: err is its result already */
     bool send;     /* to be sent: the attempt; the same */
-    bool active;   /* the exchange runs */
+    bool waits;    /* the attempt has failed, but its hedge runs */
+    bool settled;  /* by the hedge: err is the result */
     bool finished; /* only the cancel task is waited for */
     bool cancel_ran;
     atomic_bool cancel_sent;
@@ -55,11 +66,27 @@ static void async_user(void *arg)
     a->done(a->k.ctx, a->err, a->fn, a->err == MICRO_OK ? a->k.rsp : NULL, a->arg);
 }
 
+static void async_tell(async_waiter *w)
+{
+    micro__lock(&w->lock);
+    w->over = true;
+#if !MICRO_OMIT_THREADS
+    if (w->thread)
+        micro__rest_rouse(w->thread);
+#endif
+    micro__cond_signal(&w->ended);
+    micro__unlock(&w->lock);
+}
+
 /* The last touch of a: completion frees the child. The seat may be gone after it. */
 static void async_complete(micro__async *a)
 {
     if (a->k.message)
         micro__pool_buf_give(a->k.c->pool, a->k.message);
+    if (a->waiter) {
+        async_tell(a->waiter);
+        return;
+    }
     micro__user_begin(NULL);
     micro__child_end(a->k.ctx, async_user, a);
     micro__user_end(NULL);
@@ -83,9 +110,6 @@ static void async_result(micro__async *a, micro_err err)
 {
     micro__call *k = &a->k;
 
-    if (a->out)
-        micro__pool_buf_give(k->c->pool, a->out);
-    a->out = NULL;
     micro__call_unchoose(k);
     if (err != MICRO_OK && micro__call_again(k, err)) {
         int ms = micro__call_backoff(k);
@@ -127,8 +151,10 @@ static void async_canceled(micro__loop *l, void *arg)
     a->cancel_ran = true;
     if (a->finished) {
         async_complete(a);
-    } else if (a->active) {
-        micro__exchange_cancel(l, &a->x, MICRO_ECANCELED);
+    } else if (a->shot.active) {
+        micro__exchange_cancel(l, &a->shot.x, MICRO_ECANCELED);
+    } else if (a->waits) {
+        micro__exchange_cancel(l, &a->hedge->shot.x, MICRO_ECANCELED);
     } else if (a->run.timer.set) { /* between two attempts */
         micro__timer_clear(&l->timers, &a->run.timer);
         async_finish(a, micro__call_over(&a->k));
@@ -150,96 +176,63 @@ static void async_wake(void *arg)
 
 /* ---- one attempt --------------------------------------------------------------------------- */
 
-static micro_err async_reply(micro__exchange *x, micro__http_reader *r)
+/* An error that another attempt may not meet is no answer while one runs. */
+static bool async_is_answer(micro_err err)
 {
-    micro__async *a = (micro__async *)(void *)((char *)x - offsetof(micro__async, x));
-
-    a->k.untouched = false;
-    return micro__call_http_reply(&a->k, r);
+    return err == MICRO_OK || !micro__call_passing(err);
 }
 
-/* The words of a blocking call for the same failures. */
-static micro_err async_failure(micro__async *a, micro_err err)
+static void async_done(micro__loop *l, micro__shot *s, micro_err err)
 {
-    micro_ctx *ctx = a->k.ctx;
-    micro__exchange *x = &a->x;
+    micro__async *a = (micro__async *)(void *)((char *)s - offsetof(micro__async, shot));
 
-    a->k.untouched = x->untouched;
-    switch (err) {
-    case MICRO_ECONNECT:
-        return micro__ctx_local(ctx, err, "connection error: dial tcp %s: connect: %s", x->address,
-                                x->why);
-    case MICRO_ETIMEDOUT:
-        return micro__ctx_local(ctx, err, "call timeout: context deadline exceeded");
-    case MICRO_ECANCELED:
-        return micro__ctx_local(ctx, err, "call timeout: context canceled");
-    case MICRO_ENOMEM:
-        return micro__ctx_local(ctx, err, "out of memory");
-    default:
-        return micro__ctx_local_id(ctx, "go.micro.client.transport", err, "%s",
-                                   x->problem ? x->problem
-                                   : x->any   ? "unexpected EOF"
-                                              : "EOF");
+    if (!a->settled) {
+        a->err = err;
+        a->waits = micro__hedge_runs(a->hedge) && !async_is_answer(err);
+        if (a->waits)
+            return;
+        micro__hedge_end(l, a->hedge);
     }
-}
-
-static void async_done(micro__loop *l, micro__exchange *x, micro_err err)
-{
-    micro__async *a = (micro__async *)(void *)((char *)x - offsetof(micro__async, x));
-
-    a->active = false;
-    if (err != MICRO_OK && !x->replied)
-        err = async_failure(a, err);
-    a->k.outcome = a->err = err;
     async_ended(l, a);
 }
 
-static micro_err async_request(micro__async *a, uint64_t id)
+static void async_hedged(void *arg, micro__loop *l, micro_err err)
 {
-    micro__call *k = &a->k;
-    micro__exchange *x = &a->x;
-    micro_pairs header;
+    micro__async *a = arg;
 
-    a->out = micro__pool_buf(k->c->pool);
-    if (!a->out || !micro__call_headers(k, id, &header))
-        return micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
-    micro__call_wrap(k, k->message, a->out);
-    x->body_len = a->out->len;
-    micro__http_request(a->out, k->address, &header, x->body_len);
-    if (a->out->failed)
-        return micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
-    x->body = a->out->ptr;
-    x->head = a->out->ptr + x->body_len;
-    x->head_len = a->out->len - x->body_len;
-    return MICRO_OK;
+    a->k.attempt = a->hedge->k.attempt;
+    if (a->shot.active && !async_is_answer(err))
+        return; /* the first is still out */
+    micro__call_info(&a->hedge->k);
+    a->err = err;
+    if (a->shot.active) {
+        a->settled = a->shot.mute = true;
+        micro__exchange_cancel(l, &a->shot.x, MICRO_ECANCELED);
+        return;
+    }
+    a->waits = false;
+    a->k.untouched = false;
+    async_ended(l, a);
 }
 
 static void async_send(micro__loop *l, void *arg)
 {
     micro__async *a = arg;
-    micro__call *k = &a->k;
-    micro__exchange *x = &a->x;
 
-    if (a->err == MICRO_OK && a->send)
-        a->err = async_request(a, ++l->lines.serial);
+    a->shot.k = &a->k;
+    a->shot.done = async_done;
     if (a->err != MICRO_OK || !a->send) {
+        micro__hedge_end(l, a->hedge);
         async_ended(l, a);
         return;
     }
-    x->ctx = k->ctx;
-    x->address = k->address;
-    x->until = k->deadline;
-    x->dial_until = k->o.dial_timeout_ms < 0 ? 0 : l->now + (uint64_t)k->o.dial_timeout_ms;
-    if (!x->dial_until || (k->deadline && k->deadline < x->dial_until))
-        x->dial_until = k->deadline;
-    x->pool_size = k->c->pool_opts.size;
-    x->idle_ms = k->c->pool_opts.idle_ms;
-    x->age_ms = k->c->pool_opts.age_ms;
-    x->reply = async_reply;
-    x->done = async_done;
-    a->active = true;
-    micro__ctx_wait_begin(k->ctx, async_wake, a);
-    micro__exchange_start(l, x);
+    micro__ctx_wait_begin(a->k.ctx, async_wake, a);
+    micro__hedge_arm(l, a->hedge);
+    a->err = micro__shot_fire(l, &a->shot);
+    if (a->err != MICRO_OK) {
+        micro__hedge_end(l, a->hedge);
+        async_ended(l, a);
+    }
 }
 
 /* It will be sent when the chain has returned. */
@@ -283,8 +276,10 @@ static micro_err async_choose(micro__async *a)
         err = async_attempt(a);
     if (a->send) {
         k->tried = true;
-        k->outcome = err = micro__call_resolve(k, &a->x.to);
+        k->outcome = err = micro__call_resolve(k, &a->shot.x.to);
     }
+    if (err == MICRO_OK)
+        micro__hedge_choose(a->hedge, k);
     return err;
 }
 
@@ -364,6 +359,18 @@ static micro_err async_encode(micro__async *a, const void *req)
     return micro__codec_encode(k->codec, k->ctx, k->method->req, req, k->message);
 }
 
+static micro_err async_hedge(micro__async *a)
+{
+    micro_ctx *ctx = a->k.ctx;
+
+    a->hedge = micro__arena_zero(&ctx->arena, sizeof *a->hedge);
+    if (!a->hedge)
+        return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
+    a->hedge->done = async_hedged;
+    a->hedge->arg = a;
+    return MICRO_OK;
+}
+
 /* So is the node. */
 static micro_err async_only(micro__async *a, const micro_node *node)
 {
@@ -440,6 +447,8 @@ static micro_err async_decide(micro__async *a, const char *service, const void *
         err = async_own(a, service);
     if (err == MICRO_OK && only)
         err = async_only(a, only);
+    if (err == MICRO_OK && micro__hedge_wanted(&a->k))
+        err = async_hedge(a);
     if (err == MICRO_OK && micro__wrapped(wraps, MICRO_WRAP_CLIENT | MICRO_WRAP_CALL))
         err = async_wrap(a);
     micro__ctx_keep(ctx);
@@ -481,4 +490,75 @@ MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro
     micro__type_zero(method->rsp, rsp);
     a->err = async_decide(a, service, req, opts, only);
     async_push(a, async_begin, 0);
+}
+
+/* ---- waiting for one ------------------------------------------------------------------------ */
+
+static bool async_over(async_waiter *w)
+{
+    micro__lock(&w->lock);
+    bool over = w->over;
+    micro__unlock(&w->lock);
+    return over;
+}
+
+/* Another thread may be at it: then its step does what is due. */
+static void async_drive(async_waiter *w, micro__engine *e)
+{
+    while (!async_over(w))
+        if (micro__engine_step(e, ASYNC_STEP_MS) == MICRO_EBUSY)
+            micro__sleep_us(1000);
+}
+
+/* The call has a deadline of its own, and is canceled with its ctx. */
+static void async_wait(async_waiter *w, micro__engine *e)
+{
+    if (!micro__engine_threaded(e)) {
+        async_drive(w, e);
+        return;
+    }
+#if !MICRO_OMIT_THREADS
+    micro_block_begin();
+    micro__lock(&w->lock);
+    w->thread = micro__rest_who(e);
+    while (!w->over) {
+        if (!w->thread) {
+            micro__cond_wait(&w->ended, &w->lock, 0);
+            continue;
+        }
+        micro__unlock(&w->lock);
+        micro__rest(w->thread, 0);
+        micro__lock(&w->lock);
+    }
+    micro__unlock(&w->lock);
+    micro_block_end();
+#endif
+}
+
+MICRO_PRIVATE micro_err micro__call_hedged(micro__call *k)
+{
+    micro__engine *e = k->c->engine(k->ctx->svc);
+    async_waiter w = { .over = false };
+
+    if (!e || (!micro__engine_threaded(e) && micro__engine_inside()))
+        return micro__call_attempts(k); /* nobody else would drive the loop */
+    micro__async *a = micro__arena_zero(&k->ctx->arena, sizeof *a);
+    if (!a)
+        return micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
+    a->k = *k;
+    a->k.attempt = 1;
+    a->waiter = &w;
+    a->loop = micro__engine_loop(e);
+    a->err = async_hedge(a);
+    if (a->err == MICRO_OK)
+        a->err = async_encode(a, k->req);
+    a->ready = a->err == MICRO_OK;
+    micro__mutex_init(&w.lock);
+    micro__cond_init(&w.ended);
+    async_push(a, async_begin, 0);
+    async_wait(&w, e);
+    micro__cond_destroy(&w.ended);
+    micro__mutex_destroy(&w.lock);
+    k->attempt = a->k.attempt;
+    return a->err;
 }

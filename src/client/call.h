@@ -43,6 +43,7 @@ MICRO_PRIVATE micro_err micro__call_select(micro__call *k, const micro_nodes **n
 MICRO_PRIVATE micro__filter micro__call_filter(const micro__call *k);
 MICRO_PRIVATE micro_err micro__call_choose(micro__call *k);
 MICRO_PRIVATE void micro__call_unchoose(micro__call *k);
+MICRO_PRIVATE bool micro__call_passing(micro_err err); /* another attempt may not meet it */
 MICRO_PRIVATE bool micro__call_again(micro__call *k, micro_err err);
 MICRO_PRIVATE int micro__call_backoff(micro__call *k);
 MICRO_PRIVATE micro_err micro__call_over(micro__call *k);
@@ -50,6 +51,8 @@ MICRO_PRIVATE void micro__call_info(micro__call *k);
 MICRO_PRIVATE void micro__call_describe(const micro__call *k, enum micro_wrap stage, bool async,
                                         micro_info *out);
 MICRO_PRIVATE micro_err micro__call_attempts(micro__call *k); /* all of them, blocking */
+/* async.c: all of them, each with a hedge, for which this thread waits. */
+MICRO_PRIVATE micro_err micro__call_hedged(micro__call *k);
 /* k->address; a name, other than a literal address, keeps the system's resolver busy. */
 MICRO_PRIVATE micro_err micro__call_resolve(micro__call *k, micro__addr *to);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A call: its options, its attempts, and the node for each of them. */
-#include "call.h"
+#include "hedge.h"
 
 #define CLIENT_TIMEOUT_MS 5000
 #define CLIENT_ATTEMPTS 3
@@ -34,6 +34,7 @@ static void client_merge(micro_call_opts *to, const micro_call_opts *own)
     CLIENT_TAKE(eject_after);
     CLIENT_TAKE(break_after);
     CLIENT_TAKE(eject_ms);
+    CLIENT_TAKE(hedge_ms);
     if (own->filter || own->backoff || own->retry) { /* they share one arg, so they go together */
         to->filter = own->filter;
         to->backoff = own->backoff;
@@ -322,7 +323,7 @@ static micro_err client_attempt(micro__call *k)
 }
 
 /* Faults that another try may not meet, where a second execution does no harm. */
-static bool client_passing(micro_err err)
+MICRO_PRIVATE bool micro__call_passing(micro_err err)
 {
     switch (err) {
     case MICRO_ETIMEDOUT:
@@ -346,7 +347,7 @@ MICRO_PRIVATE bool micro__call_again(micro__call *k, micro_err err)
     bool unseen = err == MICRO_ECONNECT || (k->untouched && err == MICRO_EIO);
     bool safe = k->untouched && (err == MICRO_ETIMEDOUT || err == 503);
     if (k->o.retry ? !k->o.retry(k->o.arg, k->ctx, err, k->attempt)
-                   : !unseen && !safe && !(k->o.idempotent && client_passing(err)))
+                   : !unseen && !safe && !(k->o.idempotent && micro__call_passing(err)))
         return false;
     return unseen || micro__budget_take(&k->c->budgets, k->service, k->o.retry_budget);
 }
@@ -420,7 +421,7 @@ static micro_err client_run(micro__call *k)
 
     k->deadline = micro__ctx_until(ctx, k->o.timeout_ms);
     ctx->deadline = k->deadline;
-    micro_err err = micro__call_attempts(k);
+    micro_err err = micro__hedge_wanted(k) ? micro__call_hedged(k) : micro__call_attempts(k);
     ctx->deadline = own;
     return err;
 }

@@ -74,6 +74,8 @@ typedef struct micro__client {
     micro_call_opts defaults; /* 0 where nothing was said */
     bool trace;               /* a call without a trace begins one */
     micro__budgets budgets;
+    /* Where the hedged calls of a service run; NULL: it cannot be opened. */
+    micro__engine *(*engine)(micro_service *svc);
 } micro__client;
 
 /* micro_call, with svc's own checks done. */

@@ -146,6 +146,11 @@ static void service_plugins(micro_service *svc)
         micro__service_stick(svc, MICRO_EUSAGE, "%s", why);
 }
 
+static micro__engine *service_engine_of(micro_service *svc)
+{
+    return micro__service_engine(svc) == MICRO_OK ? svc->engine : NULL;
+}
+
 static void service_client(micro_service *svc)
 {
     const micro__settings *s = &svc->s;
@@ -161,6 +166,7 @@ static void service_client(micro_service *svc)
     c->ncodecs = svc->o.ncodecs;
     c->trace = s->trace;
     c->defaults = svc->call;
+    c->engine = service_engine_of;
     if (s->request_timeout_ms)
         c->defaults.timeout_ms = s->request_timeout_ms;
     if (s->attempts)
