@@ -117,7 +117,8 @@ static void engine_stop(micro__engine *e)
 
 static bool engine_start(micro__engine *e)
 {
-    e->open_loops = e->total = e->nloops;
+    e->open_loops = e->nloops;
+    e->total = e->nloops;
     for (int i = 0; i < e->nloops; i++)
         if (!micro__pool_start(e, &e->loops[i], MICRO__IN_HANDLER)) {
             micro__lock(&e->lock);
