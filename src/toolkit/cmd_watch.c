@@ -89,7 +89,7 @@ MICRO_PRIVATE int micro__cli_watch(micro__cli *cli)
         cmd_watch_wait(&w, signals);
         micro_registry_unwatch(reg, watch);
     }
-    micro__signals_release();
+    micro__signals_release(signals);
     micro__buf_free(&w.line);
     if (err != MICRO_OK)
         return micro__cli_fail(micro__cli_code(cli->ctx, err), "cannot watch %s: %s",
