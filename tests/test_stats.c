@@ -153,7 +153,7 @@ static const micro_value *stats_endpoint(const micro_value *all, const char *nam
         if (micro_str_eq(micro_value_get(e, "name")->as.text, micro_s(name)))
             return e;
     }
-    CHECK(!"an endpoint of that name");
+    CHECK(false); /* no endpoint of that name */
     return none;
 }
 
