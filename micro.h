@@ -7,9 +7,10 @@
  * This header is the manual; what is not in it is not API. Sections 4 to 7 make a service.
  *
  *    1 Configuration    2 Version, errors    3 Strings, lists    4 Messages      5 Context
- *    6 Service          7 Calls              8 Async calls      11 Middleware
- *   12 Choosing nodes  13 Registry          15 Transport        16 Codecs, JSON
- *   17 Flags, plug-ins 18 Running           19 Log, metrics     20 Memory
+ *    6 Service          7 Calls              8 Async calls       9 Streams
+ *   11 Middleware      12 Choosing nodes    13 Registry         15 Transport
+ *   16 Codecs, JSON    17 Flags, plug-ins   18 Running          19 Log, metrics
+ *   20 Memory
  *   21 Toolkit         22 Machinery (not for reading)
  *
  * Rules that hold everywhere
@@ -63,6 +64,7 @@
  *   MICRO_MAX_DEPTH      128 nesting of JSON and protobuf, skipped members included
  *   MICRO_CONN_BUF     16384 read buffer and write buffer of a thread that serves
  *   MICRO_MAX_HEADERS    128 header lines of a message; more is 431
+ *   MICRO_STREAM_BUF   65536 bytes of a stream with callbacks that wait to go out
  *   MICRO_ARENA_CHUNK   4096 */
 
 #ifndef MICRO_LOG_MAX
@@ -276,12 +278,13 @@ typedef struct micro_service micro_service;
  * memory is out. [you: micro_ctx_free | - | any] */
 MICRO_API micro_ctx *micro_ctx_new(micro_service *svc);
 
-/* Cancels and waits for what was started on it, ends all it holds. NULL is fine. [- | - | ctx] */
+/* Cancels and waits for what was started on it, closes its streams, ends all it holds. NULL is
+ * fine. [- | - | ctx] */
 MICRO_API void micro_ctx_free(micro_ctx *ctx);
 
 /* Frees the memory taken from ctx since it was made (in a handler: since it began) and the error;
- * strings put into rsp before go too. Deadline, metadata, values and running calls stay. For loops
- * that reuse one ctx. [- | - | ctx] */
+ * strings put into rsp before go too. Deadline, metadata, values, streams and running calls stay.
+ * For loops, and for stream handlers between messages. [- | - | ctx] */
 MICRO_API void micro_ctx_reset(micro_ctx *ctx);
 
 /* Deadline = now + ms, for every further call; MICRO_OFF: none. left: 0 = over, MICRO_OFF = none.
@@ -476,6 +479,7 @@ MICRO_API void micro_service_on(micro_service *svc, enum micro_moment when,
 
 enum micro_method_flags {
     MICRO_IDEMPOTENT = 1,          /* may be executed twice: safe to try again */
+    MICRO_STREAMING = 2,           /* section 9 */
     MICRO_INTERNAL = 4             /* served, not listed */
 };
 struct micro_method {
@@ -566,10 +570,78 @@ MICRO_API size_t micro_call_start_all(micro_ctx *ctx, const char *service,
                                       const micro_call_opts *opts, micro_done_fn *done,
                                       micro_fn *fn, void *arg);
 
-/* Waits until the calls started on ctx have ended, at most until its deadline. Where
+/* Waits until the calls and callback streams of ctx have ended, at most until its deadline. Where
  * micro_poll drives, it drives meanwhile, and in a callback or handler fails with EBUSY.
  * [- | EBUSY; ETIMEDOUT, ECANCELED: some go on | ctx, not in a completion of it] */
 MICRO_API MICRO_CHECKED micro_err micro_ctx_wait(micro_ctx *ctx);
+
+/* ---- 9. Streams --------------------------------------------------------------------------------
+ * MICRO_STREAM(chat, "Chat.Talk", line, reply) defines, typed:
+ *
+ *     micro_err chat(ctx, service, &st);  chat_with(ctx, service, &st, opts);        open
+ *     micro_err chat_send_req(st, &line);     micro_err chat_recv_rsp(st, &reply);   caller's two
+ *     micro_err chat_recv_req(st, &line);     micro_err chat_send_rsp(st, &reply);   handler's two
+ *     void chat_handle(svc, handler, state);                                         serve
+ *         micro_err handler(micro_ctx *ctx, micro_stream *st);
+ *     void chat_on_req(st, message, end, arg);  void chat_on_rsp(st, ...);           callbacks
+ *         void message(micro_ctx *ctx, micro_stream *st, const line *msg, void *arg);
+ *
+ * Straight line: the handler loops over recv and send, holds a thread, and ends the stream by
+ * returning: OK (or the EOS that recv gave it) is a good end, an error reaches the caller's recv.
+ * Callbacks: the handler calls on_req and returns; the stream lives on without a thread. The caller
+ * has both forms too. Where micro_poll drives, a straight-line handler keeps all else waiting.
+ *
+ * A handler's ctx has no deadline, and is canceled when its caller is gone without having ended
+ * the stream. Callers of 2018 end by closing: that is a good end; a broken connection cancels. */
+
+#define MICRO_STREAM(id, wire_name, Req, Rsp) MICRO_STREAM_EX(id, wire_name, Req, Rsp, NULL, 0)
+#define MICRO_STREAM_EX(id, wire_name, Req, Rsp, service, flags) \
+    MICRO_STREAM_(id, wire_name, Req, Rsp, service, flags)
+
+typedef struct micro_stream micro_stream;
+
+/* Opens a stream to one node, over a connection of its own. It belongs to ctx and is closed with
+ * it. The timeout covers opening only. [ctx | call; ENOSYS: not with this transport | ctx] */
+MICRO_API MICRO_CHECKED micro_err micro_stream_open(micro_ctx *ctx, const char *service,
+                                                    const micro_method *method,
+                                                    const micro_call_opts *opts,
+                                                    micro_stream **out);
+
+/* send waits while the peer is slow; recv waits for the next message, which lives until the next
+ * recv, and leaves zero on error. Both until ctx's deadline: after ETIMEDOUT recv may be tried
+ * again, as after EFORMAT, and send not. Errors of send are only returned, those of recv are in ctx
+ * too. [stream | EOS: the peer ended well; ECLOSED; else as call | one sends, one receives] */
+MICRO_API MICRO_CHECKED micro_err micro_stream_send(micro_stream *st, const void *msg);
+MICRO_API MICRO_CHECKED micro_err micro_stream_recv(micro_stream *st, void *msg);
+
+/* Caller: no more from here, recv goes on. [- | ENOSYS: 2018 peers, and those called by address,
+ * know only close; ECLOSED; as send | as send] */
+MICRO_API MICRO_CHECKED micro_err micro_stream_end(micro_stream *st);
+
+/* Ends it both ways. A handler's caller is told EOS for OK, else the error; a handler is told EOS
+ * for OK, else its ctx is canceled. A caller's st is gone after that, and whoever waits in it gets
+ * ECLOSED. Not needed where a handler returns or a ctx is freed. [- | - | any] */
+MICRO_API void micro_stream_close(micro_stream *st, micro_err err);
+
+/* Hands the stream to callbacks: one at a time, in order, on a loop. What they get or allocate from
+ * ctx ends when they return (a caller's is a child of the one that it was opened on). send then
+ * never waits and any one thread may use it: beyond MICRO_STREAM_BUF it is EAGAIN and takes
+ * nothing, room tells when it will again, and message is not called meanwhile, so that one answer
+ * to each message is always taken. end is last (EOS: ended well, and a handler may still send in
+ * it); st is valid until it returns.
+ * [- | by end: also EINVAL for a second time | handler, or who opened it] */
+typedef void micro_message_fn(micro_ctx *ctx, micro_stream *st, micro_fn *fn, const void *msg,
+                              void *arg);
+typedef void micro_room_fn(micro_ctx *ctx, micro_stream *st, void *arg);
+typedef void micro_end_fn(micro_ctx *ctx, micro_stream *st, micro_err err, void *arg);
+MICRO_API void micro_stream_on(micro_stream *st, micro_message_fn *message, micro_fn *fn,
+                               micro_end_fn *end, void *arg);
+MICRO_API void micro_stream_on_room(micro_stream *st, micro_room_fn *room); /* before on */
+
+/* Serves a streaming method (kept). [- | sticky EEXIST EINVAL ENOMEM | setup] */
+typedef micro_err micro_stream_fn(micro_ctx *ctx, micro_stream *st);
+MICRO_API void micro_service_handle_stream(micro_service *svc, const micro_method *method,
+                                           micro_stream_fn *fn, void *state);
 
 /* ---- 11. Middleware ----------------------------------------------------------------------------
  * One type for four places. It may look, change metadata, refuse with micro_fail, run the rest more
@@ -992,6 +1064,36 @@ MICRO_API bool micro_list_grow_(micro_ctx *ctx, void *list, size_t element_size)
                                    void *state_) \
     { micro_service_handle(svc_, &id##_method, id##_invoke_, (micro_fn *)fn_, state_); } \
     MICRO_ASSERT_(sizeof #id > 1, "eats the semicolon")
+
+#define MICRO_STREAM_(id, wire_name, Req, Rsp, service, flags) \
+    static const micro_method id##_method = { (uint32_t)sizeof(micro_method), \
+        (flags) | MICRO_STREAMING, wire_name, &Req##_type, &Rsp##_type, service, NULL }; \
+    MICRO_INLINE_ MICRO_CHECKED micro_err id(micro_ctx *ctx_, const char *service_, \
+                                             micro_stream **out_) \
+    { return micro_stream_open(ctx_, service_, &id##_method, NULL, out_); } \
+    MICRO_INLINE_ MICRO_CHECKED micro_err id##_with(micro_ctx *ctx_, const char *service_, \
+                                                    micro_stream **out_, \
+                                                    const micro_call_opts *opts_) \
+    { return micro_stream_open(ctx_, service_, &id##_method, opts_, out_); } \
+    MICRO_INLINE_ void id##_handle(micro_service *svc_, micro_stream_fn *fn_, void *state_) \
+    { micro_service_handle_stream(svc_, &id##_method, fn_, state_); } \
+    MICRO_STREAM_SIDE_(id, req, Req) \
+    MICRO_STREAM_SIDE_(id, rsp, Rsp) \
+    MICRO_ASSERT_(sizeof #id > 1, "eats the semicolon")
+
+#define MICRO_STREAM_SIDE_(id, side, T) \
+    MICRO_INLINE_ MICRO_CHECKED micro_err id##_send_##side(micro_stream *st_, const T *msg_) \
+    { return micro_stream_send(st_, msg_); } \
+    MICRO_INLINE_ MICRO_CHECKED micro_err id##_recv_##side(micro_stream *st_, T *msg_) \
+    { return micro_stream_recv(st_, msg_); } \
+    MICRO_INLINE_ void id##_message_##side##_(micro_ctx *ctx_, micro_stream *st_, micro_fn *fn_, \
+                                              const void *msg_, void *arg_) \
+    { ((void (*)(micro_ctx *, micro_stream *, const T *, void *))fn_)(ctx_, st_, (const T *)msg_, \
+                                                                      arg_); } \
+    MICRO_INLINE_ void id##_on_##side(micro_stream *st_, \
+                                      void (*fn_)(micro_ctx *, micro_stream *, const T *, void *), \
+                                      micro_end_fn *end_, void *arg_) \
+    { micro_stream_on(st_, id##_message_##side##_, (micro_fn *)fn_, end_, arg_); }
 
 /* The rows of a table: kind by pasting, member type checked at compile time. */
 #define MICRO_FIELD(kind, T, m, tag) \

@@ -20,12 +20,13 @@ LAYERS = {
     "codec": {"base"},
     "os": {"base"},
     "net": {"base", "os"},
-    "service": _LOW | _PLUGINS | _ENDS,
-    "toolkit": _LOW | _PLUGINS | _ENDS | {"service"},
+    "stream": set(_LOW),
+    "service": _LOW | _PLUGINS | _ENDS | {"stream"},
+    "toolkit": _LOW | _PLUGINS | _ENDS | {"stream", "service"},
 }
 LAYERS.update({name: set(_LOW) for name in _PLUGINS})
 LAYERS["selector"].add("registry")  # it keeps what a registry says
-LAYERS.update({name: _LOW | _PLUGINS for name in _ENDS})
+LAYERS.update({name: _LOW | _PLUGINS | {"stream"} for name in _ENDS})
 
 # ISO C11, less threads.h, which is not everywhere.
 ISO_HEADERS = {name + ".h" for name in (

@@ -7,8 +7,8 @@ import posixpath
 from cscan import scan
 
 # Folders of src in the order in which micro.c holds them.
-FOLDERS = ["base", "os", "net", "codec", "registry", "selector", "transport", "broker", "client",
-           "server", "service", "toolkit"]
+FOLDERS = ["base", "os", "net", "codec", "registry", "selector", "transport", "broker", "stream",
+           "client", "server", "service", "toolkit"]
 
 # Folders whose .c files are not to stand in alphabetical order: folder -> names that come first.
 ORDER = {}

@@ -34,6 +34,9 @@
 #ifndef MICRO_CONN_BUF
 #define MICRO_CONN_BUF 16384
 #endif
+#ifndef MICRO_STREAM_BUF
+#define MICRO_STREAM_BUF 65536
+#endif
 #ifndef MICRO_ARENA_CHUNK
 #define MICRO_ARENA_CHUNK 4096
 #endif

@@ -408,6 +408,14 @@ MICRO_PRIVATE micro_err micro__ctx_sticky(micro_ctx *ctx)
                            : micro__ctx_local(ctx, err, "metadata or a value could not be set");
 }
 
+MICRO_PRIVATE void micro__ctx_copy_error(micro_ctx *to, const micro_ctx *from)
+{
+    const micro_error *e = &from->error;
+
+    micro__ctx_set_error(to, e->id, e->code, e->detail, e->status);
+    to->local = from->local;
+}
+
 MICRO_API const micro_error *micro_ctx_error(micro_ctx *ctx)
 {
     static const micro_error no_memory = { { ctx_client_id, sizeof ctx_client_id - 1 },

@@ -16,6 +16,13 @@ typedef struct micro__ctx_value {
     void *value;
 } micro__ctx_value;
 
+/* Something that belongs to a ctx: woken, from any thread, when that is canceled; ended with it. */
+typedef struct micro__owned {
+    struct micro__owned *next;
+    void (*wake)(struct micro__owned *o); /* must not wait; called with wait_lock held */
+    void (*end)(struct micro__owned *o);  /* takes itself off the ctx; NULL: ended by its maker */
+} micro__owned;
+
 struct micro_ctx {
     micro__arena arena;
     micro__mark mark;     /* where micro_ctx_reset goes back to; its maker's to move */
@@ -36,10 +43,11 @@ struct micro_ctx {
     char error_id[64];
     char *error_line; /* micro_ctx_strerror's text, made on demand, in the arena */
     atomic_bool canceled;
-    atomic_flag wait_lock;      /* guards wait_fn, wait_arg */
+    atomic_flag wait_lock;      /* guards wait_fn, wait_arg, owned */
     void (*wait_fn)(void *arg); /* wakes whoever blocks on this ctx; called with wait_lock held */
     void *wait_arg;
     struct micro__alarm *alarm; /* set by its owner, under wait_lock; NULL: none */
+    micro__owned *owned;                          /* newest first */
     MICRO__ATOMIC(struct micro__family *) family; /* of what was started on it; NULL: nothing */
     struct micro__family *parent;                 /* of a child */
     void (*complete)(void *arg);                  /* of a child that has ended */
@@ -74,5 +82,7 @@ MICRO_PRIVATE micro_err micro__ctx_local(micro_ctx *ctx, micro_err err, const ch
 /* The same with another id. */
 MICRO_PRIVATE micro_err micro__ctx_local_id(micro_ctx *ctx, const char *id, micro_err err,
                                             const char *fmt, ...) MICRO_PRINTF_(4, 5);
+/* Says of to what from's error says. */
+MICRO_PRIVATE void micro__ctx_copy_error(micro_ctx *to, const micro_ctx *from);
 
 #endif

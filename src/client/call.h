@@ -31,6 +31,11 @@ typedef struct micro__call {
     bool untouched; /* it is certain that the request was not executed */
     bool tried;     /* the node was: outcome says how it did, whatever middleware made of it */
     micro_err outcome;
+    uint64_t seq;   /* id of the envelope */
+    uint64_t own;   /* deadline that ctx had before */
+    /* What an attempt at address does, where it is no exchange: the opening of a stream. */
+    micro_err (*run)(struct micro__call *k);
+    void *opening;
 } micro__call;
 
 /* client.c. options: the client's defaults and the call's own into k->o, and the codec. select:
@@ -53,16 +58,21 @@ MICRO_PRIVATE void micro__call_describe(const micro__call *k, enum micro_wrap st
 MICRO_PRIVATE micro_err micro__call_attempts(micro__call *k); /* all of them, blocking */
 /* async.c: all of them, each with a hedge, for which this thread waits. */
 MICRO_PRIVATE micro_err micro__call_hedged(micro__call *k);
+/* The same as a whole call: within middleware, until the call's deadline. dial: a connection of its
+ * own, for an attempt. */
+MICRO_PRIVATE micro_err micro__call_run(micro__call *k);
+MICRO_PRIVATE micro_err micro__call_dial(micro__call *k, int *fd);
 /* k->address; a name, other than a literal address, keeps the system's resolver busy. */
 MICRO_PRIVATE micro_err micro__call_resolve(micro__call *k, micro__addr *to);
 
 /* headers.c: the request's header in memory of the ctx; id is its Micro-Id. */
 MICRO_PRIVATE bool micro__call_headers(micro__call *k, uint64_t id, micro_pairs *out);
 
-/* exchange.c. wrap: the message (bare, encoded) in the node's envelope. exchange: sends the request
- * over link and reads the reply; *keep: the connection is good for another. reply: what a whole
- * reply says. */
+/* exchange.c. wrap: the message (bare, encoded) in the node's envelope; encode: the request, so
+ * wrapped. exchange: sends the request over link and reads the reply; *keep: the connection is good
+ * for another. reply: what a whole reply says. */
 MICRO_PRIVATE void micro__call_wrap(const micro__call *k, const micro_buf *message, micro_buf *out);
+MICRO_PRIVATE micro_err micro__call_encode(micro__call *k, micro_buf *out);
 MICRO_PRIVATE micro_err micro__call_exchange(micro__call *k, micro__link *link, bool *keep);
 MICRO_PRIVATE micro_err micro__call_reply(micro__call *k, const micro_msg *msg);
 MICRO_PRIVATE micro_err micro__call_http_reply(micro__call *k, micro__http_reader *r);

@@ -227,7 +227,8 @@ static micro_err client_inside(micro__chain *chain)
     micro__call *k = p->k;
 
     micro__ctx_clear_error(k->ctx);
-    micro__type_zero(k->method->rsp, k->rsp);
+    if (k->rsp) /* a stream has none */
+        micro__type_zero(k->method->rsp, k->rsp);
     micro_err err = micro__ctx_sticky(k->ctx);
     return err == MICRO_OK ? p->run(k) : err;
 }
@@ -254,16 +255,25 @@ static micro_err client_through(micro__call *k, enum micro_wrap stage,
 
 /* ---- attempts ------------------------------------------------------------------------------ */
 
-static micro_err client_dial(micro__call *k, micro__link **link)
+static micro_err client_dial(micro__call *k, micro__link **link, int *fd)
 {
     uint64_t until =
         k->o.dial_timeout_ms < 0 ? 0 : micro__now_ms() + (uint64_t)k->o.dial_timeout_ms;
 
     if (until && (!k->deadline || until < k->deadline))
         k->ctx->deadline = until;
-    micro_err err = micro__pool_take(k->c->pool, k->ctx, k->address, link);
+    micro_err err = link ? micro__pool_take(k->c->pool, k->ctx, k->address, link)
+                         : micro__transport_http_open(k->ctx, k->address, fd);
     k->ctx->deadline = k->deadline;
     return err;
+}
+
+MICRO_PRIVATE micro_err micro__call_dial(micro__call *k, int *fd)
+{
+    if (micro__transport_is_http(k->c->transport))
+        return client_dial(k, NULL, fd);
+    return micro__ctx_local(k->ctx, MICRO_ENOSYS, "transport %s does not carry streams",
+                            k->c->transport->ops->name);
 }
 
 static const char *client_own(micro_ctx *ctx, const char *text)
@@ -289,7 +299,7 @@ MICRO_PRIVATE void micro__call_info(micro__call *k)
     info->peer = client_own(k->ctx, k->address);
 }
 
-static micro_err client_try(micro__call *k)
+static micro_err client_exchange(micro__call *k)
 {
     bool ours = micro__transport_is_http(k->c->transport); /* it gives way by itself */
     bool keep = false;
@@ -297,15 +307,21 @@ static micro_err client_try(micro__call *k)
 
     if (!ours)
         micro_block_begin();
-    k->untouched = true;
-    k->tried = true;
-    k->outcome = client_dial(k, &link);
-    if (k->outcome == MICRO_OK) {
-        k->outcome = micro__call_exchange(k, link, &keep);
+    micro_err err = client_dial(k, &link, NULL);
+    if (err == MICRO_OK) {
+        err = micro__call_exchange(k, link, &keep);
         micro__pool_give(k->c->pool, link, k->address, keep);
     }
     if (!ours)
         micro_block_end();
+    return err;
+}
+
+static micro_err client_try(micro__call *k)
+{
+    k->untouched = true;
+    k->tried = true;
+    k->outcome = k->run ? k->run(k) : client_exchange(k);
     return k->outcome;
 }
 
@@ -417,13 +433,18 @@ MICRO_PRIVATE micro_err micro__call_resolve(micro__call *k, micro__addr *to)
 static micro_err client_run(micro__call *k)
 {
     micro_ctx *ctx = k->ctx;
-    uint64_t own = ctx->deadline;
 
+    k->own = ctx->deadline;
     k->deadline = micro__ctx_until(ctx, k->o.timeout_ms);
     ctx->deadline = k->deadline;
     micro_err err = micro__hedge_wanted(k) ? micro__call_hedged(k) : micro__call_attempts(k);
-    ctx->deadline = own;
+    ctx->deadline = k->own;
     return err;
+}
+
+MICRO_PRIVATE micro_err micro__call_run(micro__call *k)
+{
+    return client_through(k, MICRO_WRAP_CLIENT, client_run);
 }
 
 MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, const char *service,
@@ -443,7 +464,7 @@ MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, con
     micro__type_zero(method->rsp, rsp);
     micro_err err = micro__call_options(&k, opts);
     if (err == MICRO_OK)
-        err = client_through(&k, MICRO_WRAP_CLIENT, client_run);
+        err = micro__call_run(&k);
     if (err == MICRO_OK)
         micro__ctx_clear_error(ctx); /* of an attempt before */
     else

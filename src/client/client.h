@@ -95,4 +95,10 @@ MICRO_PRIVATE size_t micro__client_start_all(micro__client *c, micro__engine *e,
                                              const void *req, const micro_call_opts *opts,
                                              micro_done_fn *done, micro_fn *fn, void *arg);
 
+typedef micro_err micro__engine_of(micro_service *svc, micro__engine **out);
+/* micro_stream_open; engine is asked for once the stream gets callbacks. */
+MICRO_PRIVATE micro_err micro__client_open(micro__client *c, micro_ctx *ctx, const char *service,
+                                           const micro_method *method, const micro_call_opts *opts,
+                                           micro__engine_of *engine, micro_stream **out);
+
 #endif

@@ -10,13 +10,13 @@ static size_t exchange_begin(const micro__call *k, micro_buf *out)
 
     if (k->wire == MICRO__WIRE_JSONRPC)
         return micro__jsonrpc_request_begin(out, name);
-    return k->wire == MICRO__WIRE_PROTORPC ? micro__protorpc_request_begin(out, name, 0) : 0;
+    return k->wire == MICRO__WIRE_PROTORPC ? micro__protorpc_request_begin(out, name, k->seq) : 0;
 }
 
 static void exchange_end(const micro__call *k, micro_buf *out, size_t at)
 {
     if (k->wire == MICRO__WIRE_JSONRPC)
-        micro__jsonrpc_request_end(out, at, 0);
+        micro__jsonrpc_request_end(out, at, k->seq);
     else if (k->wire == MICRO__WIRE_PROTORPC)
         micro__protorpc_request_end(out, at);
     else if (micro__codec_envelope(micro_s(k->codec->content_type)) == MICRO__WIRE_JSONRPC)
@@ -31,7 +31,7 @@ MICRO_PRIVATE void micro__call_wrap(const micro__call *k, const micro_buf *messa
     exchange_end(k, out, at);
 }
 
-static micro_err exchange_encode(micro__call *k, micro_buf *out)
+MICRO_PRIVATE micro_err micro__call_encode(micro__call *k, micro_buf *out)
 {
     if (k->message) {
         micro__call_wrap(k, k->message, out);
@@ -54,7 +54,7 @@ static micro_err exchange_send(micro__call *k, micro__link *link)
 
     if (!body)
         return micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
-    micro_err err = exchange_encode(k, body);
+    micro_err err = micro__call_encode(k, body);
     if (err == MICRO_OK && !micro__call_headers(k, link->calls, &msg.header))
         err = micro__ctx_local(k->ctx, MICRO_ENOMEM, "out of memory");
     if (err == MICRO_OK) {

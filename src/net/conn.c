@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection of the HTTP server: accepted, its requests put together and served, its replies
- * written, closed. */
-#include "engine.h"
+/* A connection of the HTTP server: its requests put together and served, its replies written,
+ * closed. */
+#include "pipe.h"
 
-#define CONN_ACCEPT_MAX 64  /* connections taken in one go */
-#define CONN_PAUSE_MS 50    /* before a full port looks again */
 #define CONN_HEAD_COPY 1024 /* of a fresh read, tried without looking for the head's end first */
 #define CONN_HEAD_ROOM 256  /* left in front of a body for the head of its reply */
 #define CONN_FLUSH 65536    /* waiting replies are written when they are more than this */
@@ -14,110 +12,15 @@
 
 /* ---- opening and closing ------------------------------------------------------------------- */
 
-static void conn_port_resume(micro__loop *l, micro__timer *t)
-{
-    micro__port_watch *w =
-        (micro__port_watch *)(void *)((char *)t - offsetof(micro__port_watch, resume));
-    micro__port *p = w->port;
-
-    if (atomic_load(&p->closing))
-        return;
-    if (atomic_load_explicit(&p->nconns, memory_order_relaxed) >= p->o.max_conns ||
-        micro__poller_add_listener(&l->poller, p->fd, p) != MICRO_OK)
-        micro__timer_set(&l->timers, t, l->now + CONN_PAUSE_MS);
-}
-
-/* A listener that is left alone while somebody waits would be reported for ever. */
-static void conn_port_pause(micro__loop *l, micro__port *p)
-{
-    micro__timer *t = &p->watch[l - l->e->loops].resume;
-
-    micro__poller_del(&l->poller, p->fd);
-    t->fn = conn_port_resume;
-    micro__timer_set(&l->timers, t, l->now + CONN_PAUSE_MS);
-}
-
-/* Out of descriptors: the reserved one takes the caller in, to turn it away; the service goes on.
- */
-static void conn_starved(micro__loop *l, micro__port *p)
-{
-    micro__engine *e = l->e;
-    int fd;
-
-    if (!atomic_exchange(&e->starved, true))
-        MICRO_LOG(MICRO_LOG_ERROR, "out of file descriptors: new connections are turned away");
-    micro__lock(&e->lock);
-    micro__fd_close(e->reserve_fd);
-    for (int i = 0; i < CONN_ACCEPT_MAX && micro__sock_accept(p->fd, &fd, NULL) == MICRO_OK; i++)
-        micro__fd_close(fd);
-    e->reserve_fd = micro__fd_reserve();
-    micro__unlock(&e->lock);
-    conn_port_pause(l, p);
-}
-
-static micro__loop *conn_quietest(micro__engine *e, micro__loop *l)
-{
-    for (int i = 0; i < e->nloops; i++)
-        if (atomic_load_explicit(&e->loops[i].nconns, memory_order_relaxed) <
-            atomic_load_explicit(&l->nconns, memory_order_relaxed))
-            l = &e->loops[i];
-    return l;
-}
-
-static void conn_open(micro__loop *l, micro__port *p, int fd, const micro__addr *peer)
-{
-    micro__conn *c = micro__alloc_zero(sizeof *c);
-    char text[128];
-
-    if (!c) {
-        micro__fd_close(fd);
-        return;
-    }
-    micro__loop *to = conn_quietest(l->e, l);
-    micro__addr_format(peer, text);
-    snprintf(c->peer, sizeof c->peer, "%.*s", (int)sizeof c->peer - 1, text);
-    c->kind = MICRO__SRC_CONN;
-    c->link.kind = MICRO__ITEM_CONN;
-    c->fd = fd;
-    c->port = p;
-    c->loop = to;
-    atomic_flag_clear(&c->run_lock);
-    atomic_fetch_add_explicit(&to->nconns, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&p->nconns, 1, memory_order_relaxed);
-    if (to == l)
-        micro__conn_join(l, c);
-    else
-        micro__loop_push(to, &c->link);
-}
-
-MICRO_PRIVATE void micro__conn_accept(micro__loop *l, micro__port *p)
-{
-    for (int i = 0; i < CONN_ACCEPT_MAX; i++) {
-        micro__addr peer;
-        int fd;
-
-        if (atomic_load_explicit(&p->closing, memory_order_relaxed))
-            return;
-        if (atomic_load_explicit(&p->nconns, memory_order_relaxed) >= p->o.max_conns) {
-            conn_port_pause(l, p);
-            return;
-        }
-        micro_err err = micro__sock_accept(p->fd, &fd, &peer);
-        if (err == MICRO_OK)
-            conn_open(l, p, fd, &peer);
-        else if (err == MICRO_ENOMEM) {
-            conn_starved(l, p);
-            return;
-        } else if (err != MICRO_EIO)
-            return;
-    }
-}
-
 MICRO_PRIVATE void micro__conn_join(micro__loop *l, micro__conn *c)
 {
     c->joined = true;
     micro__loop_touch(l, c);
-    if (micro__poller_add(&l->poller, c->fd, c) != MICRO_OK)
+    if (micro__poller_add(&l->poller, c->fd, c) == MICRO_OK)
+        return;
+    if (c->pipe)
+        micro__carry_broken(c);
+    else
         micro__conn_close(l, c);
 }
 
@@ -134,28 +37,26 @@ MICRO_PRIVATE void micro__conn_close(micro__loop *l, micro__conn *c)
     micro__conn_drop_unsent(c);
     micro__free(c, sizeof *c);
     atomic_fetch_sub_explicit(&l->nconns, 1, memory_order_relaxed);
-    micro__port_leave(p);
+    if (p)
+        micro__port_leave(p);
 }
 
 /* ---- cancellation -------------------------------------------------------------------------- */
 
-static void conn_run_lock(micro__conn *c)
-{
-    while (atomic_flag_test_and_set_explicit(&c->run_lock, memory_order_acquire))
-        ;
-}
-
-static void conn_run_unlock(micro__conn *c)
-{
-    atomic_flag_clear_explicit(&c->run_lock, memory_order_release);
-}
-
 MICRO_PRIVATE void micro__conn_gone(micro__conn *c)
 {
-    conn_run_lock(c);
+    micro__conn_lock(c);
     if (c->running)
         micro_ctx_cancel(c->running);
-    conn_run_unlock(c);
+    micro__conn_unlock(c);
+}
+
+MICRO_PRIVATE void micro__conn_hup(micro__conn *c)
+{
+    micro__conn_lock(c);
+    if (c->running && (!c->pipe || micro__pipe_deserted(c->pipe)))
+        micro_ctx_cancel(c->running);
+    micro__conn_unlock(c);
 }
 
 /* While the seat is ours nobody else looks; once it is gone, the driver may be about to cancel. */
@@ -165,9 +66,9 @@ static void conn_run(micro__thread *t, micro__conn *c, micro_ctx *ctx)
         c->running = ctx;
         return;
     }
-    conn_run_lock(c);
+    micro__conn_lock(c);
     c->running = ctx;
-    conn_run_unlock(c);
+    micro__conn_unlock(c);
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -178,6 +79,8 @@ MICRO_PRIVATE void micro__conn_flush(micro__thread *t)
     micro__conn *c = t->conn;
     size_t n = t->out_ready - t->out_sent;
 
+    if (c && c->pipe && c->pipe->driven)
+        micro__pipe_flush(c->pipe);
     if (!c || !n || c->dead)
         return;
     const char *from = t->out.ptr + t->out_sent;
@@ -209,39 +112,6 @@ static bool conn_resume(micro__conn *c)
 }
 
 /* ---- replies ------------------------------------------------------------------------------- */
-
-/* A header line whose value came in a header or is the library's own: nothing in it needs cleaning.
- */
-static void conn_reply_line(micro_buf *b, const char *name, size_t len, micro_str value)
-{
-    micro__buf_add(b, name, len);
-    micro__buf_add(b, value.ptr, value.len);
-    micro__buf_add(b, "\r\n", 2);
-}
-
-static void conn_reply_head(micro_buf *b, const micro__reply *r, size_t body, bool close)
-{
-    if (r->status == 200)
-        micro__buf_add(b, "HTTP/1.1 200 OK\r\nContent-Length: ", 33);
-    else
-        micro__buf_format(b, "HTTP/1.1 %d %s\r\nContent-Length: ", r->status,
-                          micro__status_text(r->status));
-    micro__buf_u64(b, body);
-    micro__buf_add(b, "\r\n", 2);
-    if (r->content_type.len)
-        conn_reply_line(b, "Content-Type: ", 14, r->content_type);
-    if (r->id.len)
-        conn_reply_line(b, "Micro-Id: ", 10, r->id);
-    if (r->error.len) {
-        micro__http_header(b, micro_s("Micro-Error"), r->error);
-        micro__http_header(b, micro_s("X-Micro-Error"), r->error);
-    }
-    if (r->shed)
-        micro__buf_add(b, "Micro-Shed: true\r\n", 18);
-    if (close)
-        micro__buf_add(b, "Connection: close\r\n", 19);
-    micro__buf_add(b, "\r\n", 2);
-}
 
 /* The body stands in out behind `start` and some room; its head is put in front of it. With nothing
  * before it in out, the room that the head does not need counts as sent; else the body moves up. */
@@ -292,7 +162,7 @@ static void conn_reply_end(micro__thread *t, micro__conn *c, size_t start, const
 
     t->line.len = 0;
     micro__buf_mend(&t->line);
-    conn_reply_head(&t->line, r, body, c->last);
+    micro__http_reply(&t->line, r, body, c->last);
     if (no_body)
         t->out.len = start + CONN_HEAD_ROOM;
     conn_reply_join(t, c, start, &t->line);
@@ -345,9 +215,9 @@ static void conn_copy_end(conn_copy *copy, char *body, bool back)
         micro__free(copy->body, copy->len ? copy->len : 1);
 }
 
-/* False: it is held back, and all is as before. */
+/* The request, and what has come behind it. False: it is held back, and all is as before. */
 static bool conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head, char *body,
-                        size_t len)
+                        size_t len, micro_str rest)
 {
     micro__port *p = c->port;
     size_t start;
@@ -357,12 +227,23 @@ static bool conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
         return true;
     micro__ctx_recycle(t->ctx, NULL);
     conn_copy copy = conn_copy_begin(c, body, len);
-    micro__request req = { t->ctx, head, body, len, c->peer, copy.least_hops };
+    micro__request req = { .ctx = t->ctx,
+                           .head = head,
+                           .body = body,
+                           .body_len = len,
+                           .peer = c->peer,
+                           .least_hops = copy.least_hops,
+                           .thread = t,
+                           .rest = rest.ptr,
+                           .rest_len = rest.len,
+                           .behind = rest.len ? rest.ptr[0] : 0 };
     micro__reply r = micro__reply_new(&t->out, 200);
     body[len] = 0; /* may be the first byte of the next request */
     conn_run(t, c, t->ctx);
     p->o.serve(p->o.arg, &req, &r);
-    conn_run(t, c, NULL);
+    t->ctx = req.ctx;
+    if (!c->pipe)
+        conn_run(t, c, NULL);
     body[len] = behind;
     conn_copy_end(&copy, body, r.held);
     if (MICRO__RARE(r.held)) {
@@ -374,7 +255,10 @@ static bool conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
     if (r.close || (head->minor == 0 && !head->keep_alive) ||
         atomic_load_explicit(&p->closing, memory_order_relaxed))
         c->last = true;
-    conn_reply_end(t, c, start, &r, micro__str_is(head->method, "HEAD"));
+    if (r.none)
+        t->out.len = start;
+    else
+        conn_reply_end(t, c, start, &r, micro__str_is(head->method, "HEAD"));
     return true;
 }
 
@@ -480,13 +364,24 @@ static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, 
     }
     if (!parsed && conn_head(t, c, as, buf, as->head, &head) < 0)
         return -1;
-    if (conn_answer(t, c, &head, buf + as->head, body))
+    if (conn_answer(t, c, &head, buf + as->head, body, micro__str(buf + total, *avail - total)))
         return (long)total;
     conn_held(as, buf, avail, total, body);
     return 0;
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */
+
+/* The request has opened a stream, which read on behind it. True: it is over, and has left
+ * something. */
+static bool conn_carried(micro__conn *c)
+{
+    c->carried = false;
+    micro__conn_drop_partial(c); /* of the request */
+    if (c->pipe && c->pipe->over)
+        micro__carry_end(c);
+    return !c->pipe && c->partial;
+}
 
 /* Serves the complete requests of buf, as many as a turn has. */
 static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
@@ -508,8 +403,16 @@ static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
             len = n < 0 ? used : used + avail;
             break;
         }
-        used += (size_t)n;
         memset(&as, 0, sizeof as);
+        if (c->carried) {
+            if (!conn_carried(c))
+                return;
+            buf = c->partial->bytes;
+            len = c->partial->len;
+            used = 0;
+            continue;
+        }
+        used += (size_t)n;
         if (t->out_ready - t->out_sent > CONN_FLUSH)
             micro__conn_flush(t);
     }
@@ -564,12 +467,26 @@ static void conn_drain(micro__thread *t, micro__conn *c)
 
 MICRO_PRIVATE bool micro__conn_goes_on(const micro__conn *c)
 {
-    return c->more && !c->dead && !c->unsent;
+    return c->more && !c->dead && !c->unsent && !c->pipe;
+}
+
+/* Those that are there (work: some may wait in the partial one), and what can be read, for as long
+ * as the turn is. */
+static void conn_requests(micro__thread *t, micro__conn *c, bool work)
+{
+    bool read = true;
+
+    if (work && c->partial && !c->dead && !c->unsent)
+        conn_work(t, c, c->partial->bytes, c->partial->len);
+    while (read && !c->dead && !c->unsent && !c->last && !c->more && !c->held && !c->pipe) {
+        read = conn_read(t, c);
+        c->more |= read && t->turn-- <= 0;
+    }
 }
 
 MICRO_PRIVATE void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned what)
 {
-    bool work = c->more, read = true;
+    bool work = c->more;
 
     c->hup |= (what & MICRO__HUP) != 0; /* the end of the stream is not told twice */
     t->conn = c;
@@ -584,14 +501,12 @@ MICRO_PRIVATE void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned 
     if (c->unsent)
         work = conn_resume(c);
     c->more = false;
-    if (work && c->partial && !c->dead)
-        conn_work(t, c, c->partial->bytes, c->partial->len);
-    while (read && !c->dead && !c->unsent && !c->last && !c->more && !c->held) {
-        read = conn_read(t, c);
-        c->more |= read && t->turn-- <= 0;
-    }
+    if (!c->pipe)
+        conn_requests(t, c, work);
+    while (c->pipe && micro__carry_serve(c))
+        conn_requests(t, c, true);
     micro__conn_flush(t);
-    if ((c->last || c->eof) && !c->unsent)
+    if ((c->last || c->eof) && !c->unsent && !c->pipe)
         c->dead |= c->eof || !c->refused || !micro__conn_linger(c);
     t->conn = NULL;
     if (t->out.cap > 2 * CONN_FLUSH)

@@ -61,8 +61,7 @@ MICRO_API void micro_ctx_free(micro_ctx *ctx)
 {
     if (!ctx)
         return;
-    micro__ctx_disarm(ctx);
-    micro__family_end(ctx);
+    micro__ctx_end(ctx);
     micro__family_free(ctx);
     micro__ctx_release(ctx);
     micro__lock(&ctx_spare.lock);
@@ -158,6 +157,48 @@ MICRO_PRIVATE void micro__ctx_wait_end(micro_ctx *ctx)
     ctx_wait_unlock(ctx);
 }
 
+MICRO_PRIVATE void micro__ctx_own(micro_ctx *ctx, micro__owned *o)
+{
+    ctx_wait_lock(ctx);
+    o->next = ctx->owned;
+    ctx->owned = o;
+    if (atomic_load_explicit(&ctx->canceled, memory_order_acquire))
+        o->wake(o);
+    ctx_wait_unlock(ctx);
+}
+
+MICRO_PRIVATE void micro__ctx_disown(micro_ctx *ctx, micro__owned *o)
+{
+    ctx_wait_lock(ctx);
+    for (micro__owned **at = &ctx->owned; *at; at = &(*at)->next)
+        if (*at == o) {
+            *at = o->next;
+            break;
+        }
+    ctx_wait_unlock(ctx);
+}
+
+/* The newest that its maker does not end. */
+static micro__owned *ctx_owned(micro_ctx *ctx)
+{
+    ctx_wait_lock(ctx);
+    micro__owned *o = ctx->owned;
+    while (o && !o->end)
+        o = o->next;
+    ctx_wait_unlock(ctx);
+    return o;
+}
+
+MICRO_PRIVATE void micro__ctx_end(micro_ctx *ctx)
+{
+    micro__owned *o;
+
+    micro__ctx_disarm(ctx);
+    micro__family_end(ctx);
+    while ((o = ctx_owned(ctx)) != NULL)
+        o->end(o);
+}
+
 typedef struct ctx_sleeper {
     micro__mutex lock;
     micro__cond wake;
@@ -201,6 +242,8 @@ MICRO_API void micro_ctx_cancel(micro_ctx *ctx)
         ctx->wait_fn(ctx->wait_arg);
     if (first && ctx->alarm)
         micro__alarm_cancel(ctx->alarm);
+    for (micro__owned *o = first ? ctx->owned : NULL; o; o = o->next)
+        o->wake(o);
     ctx_wait_unlock(ctx);
     micro__family *f = atomic_load_explicit(&ctx->family, memory_order_acquire);
     if (first && f)

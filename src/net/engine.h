@@ -190,7 +190,8 @@ MICRO_PRIVATE bool micro__seat_held(const micro__loop *l);
 MICRO_PRIVATE micro__loop *micro__seat_loop(const struct micro__engine *e);
 MICRO_PRIVATE micro__thread *micro__thread_new(struct micro__engine *e);
 MICRO_PRIVATE void micro__thread_free(micro__thread *t);
-MICRO_PRIVATE const void *micro__thread_mark(void); /* names the thread that asks */
+MICRO_PRIVATE micro__thread *micro__thread_current(void); /* NULL: none of an engine */
+MICRO_PRIVATE const void *micro__thread_mark(void);       /* names the thread that asks */
 /* This thread acts as t from now on (NULL: as none); returns what it was before. For micro_poll. */
 MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t);
 
@@ -215,6 +216,7 @@ MICRO_PRIVATE void micro__loop_forget(micro__loop *l, micro__conn *c); /* it clo
 MICRO_PRIVATE bool micro__loop_step(micro__thread *t, micro__loop *l,
                                     int timeout_ms);     /* one turn; true: something was due */
 MICRO_PRIVATE int micro__loop_due(const micro__loop *l); /* ms until a timer; -1: none */
+MICRO_PRIVATE void micro__loop_poke(micro__loop *l, micro__conn *c); /* serves it: no event */
 MICRO_PRIVATE void micro__loop_clear(micro__loop *l);
 MICRO_PRIVATE void micro__loop_delay(micro__loop *l, micro__task *k); /* in the seat: at k->at */
 MICRO_PRIVATE void micro__loop_tasks(micro__loop *l);
@@ -265,9 +267,12 @@ struct micro__conn {
     bool held;    /* its request waits until threads are free */
     bool refused; /* the last reply was a refusal: more may be on its way to us */
     bool lingers; /* our side has ended for that: what comes is thrown away */
-    int hops;     /* of that request */
-    /* the running request, for cancellation when the peer goes away */
+    bool carried; /* the request being served has opened a stream */
+    int hops;     /* of the request that is held */
+    /* The running request, for cancellation when the peer goes away; the stream that is carried.
+     * Both change under run_lock. */
     micro_ctx *running;
+    micro__pipe *pipe;
     /* driver */
     bool busy, joined;
     unsigned pending; /* events that came while it was busy */
@@ -309,8 +314,10 @@ MICRO_PRIVATE bool micro__conn_goes_on(const micro__conn *c);
 MICRO_PRIVATE void
 micro__conn_flush(micro__thread *t); /* what waits in t->out; in the middle of a reply too */
 MICRO_PRIVATE void micro__conn_close(micro__loop *l, micro__conn *c);
-MICRO_PRIVATE void
-micro__conn_gone(micro__conn *c); /* the peer of a busy connection: cancels what runs */
+/* A busy connection: cancels what runs; hup: the peer has hung up, which cancels a request, and a
+ * stream if nobody is there any more. */
+MICRO_PRIVATE void micro__conn_gone(micro__conn *c);
+MICRO_PRIVATE void micro__conn_hup(micro__conn *c);
 
 /* keep.c. keep: the rest of what was read; room: for the next read; both false: memory is out, or
  * what the port may have. linger: instead of closing a refused one; false: close it. */
@@ -323,6 +330,22 @@ MICRO_PRIVATE void micro__conn_drop_unsent(micro__conn *c);
 MICRO_PRIVATE bool micro__conn_linger(micro__conn *c);
 /* Driver: after serving; closes it, or sets the timer of what is incomplete. */
 MICRO_PRIVATE void micro__conn_settle(micro__loop *l, micro__conn *c);
+
+static inline void micro__conn_lock(micro__conn *c)
+{
+    while (atomic_flag_test_and_set_explicit(&c->run_lock, memory_order_acquire))
+        ;
+}
+static inline void micro__conn_unlock(micro__conn *c)
+{
+    atomic_flag_clear_explicit(&c->run_lock, memory_order_release);
+}
+
+/* carry.c: the pipe of a connection. serve: true once it is over, and off the connection. */
+MICRO_PRIVATE bool micro__carry_serve(micro__conn *c);
+MICRO_PRIVATE void micro__carry_end(micro__conn *c);
+MICRO_PRIVATE void micro__carry_broken(micro__conn *c);
+MICRO_PRIVATE void micro__carry_rearm(micro__loop *l, micro__conn *c);
 
 /* local.c */
 MICRO_PRIVATE void micro__local_join(micro__port *p);

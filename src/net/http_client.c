@@ -19,16 +19,34 @@ MICRO_PRIVATE size_t micro__http_request_size(const char *host, const micro_pair
 }
 
 /* Host first: old servers of the Go library want to see it early. */
-MICRO_PRIVATE void micro__http_request(micro_buf *b, const char *host, const micro_pairs *header,
-                                       size_t body_len)
+static void client_begin(micro_buf *b, const char *host)
 {
     micro__buf_text(b, "POST / HTTP/1.1\r\nHost: ");
     micro__buf_text(b, strncmp(host, "unix:", 5) ? host : "localhost");
-    micro__buf_text(b, "\r\nContent-Length: ");
-    micro__buf_u64(b, body_len);
     micro__buf_add(b, "\r\n", 2);
+}
+
+static void client_lines(micro_buf *b, const micro_pairs *header)
+{
     for (size_t i = 0; i < header->len; i++)
         micro__http_header(b, header->ptr[i].key, header->ptr[i].value);
+}
+
+MICRO_PRIVATE void micro__http_request_prefix(micro_buf *b, const char *host,
+                                              const micro_pairs *header)
+{
+    client_begin(b, host);
+    client_lines(b, header);
+}
+
+MICRO_PRIVATE void micro__http_request(micro_buf *b, const char *host, const micro_pairs *header,
+                                       size_t body_len)
+{
+    client_begin(b, host);
+    micro__buf_text(b, "Content-Length: ");
+    micro__buf_u64(b, body_len);
+    micro__buf_add(b, "\r\n", 2);
+    client_lines(b, header);
     micro__buf_add(b, "\r\n", 2);
 }
 

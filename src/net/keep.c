@@ -206,8 +206,12 @@ static uint64_t keep_due_at(const micro__loop *l, const micro__partial *p)
 MICRO_PRIVATE void micro__conn_settle(micro__loop *l, micro__conn *c)
 {
     micro__partial *p = c->partial;
-    int closing = atomic_load_explicit(&c->port->closing, memory_order_relaxed);
 
+    if (c->pipe) {
+        micro__carry_rearm(l, c);
+        return;
+    }
+    int closing = c->port ? atomic_load_explicit(&c->port->closing, memory_order_relaxed) : 0;
     if (c->dead || closing > 1 || (closing && !p && !c->unsent)) {
         micro__conn_close(l, c);
         return;

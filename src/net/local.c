@@ -131,7 +131,9 @@ static micro_err local_answer(micro__port *p, micro_ctx *ctx, const micro_msg *m
         head.headers = header.ptr;
         head.nheaders = header.len;
         micro__http_index(&head);
-        micro__request req = { own, &head, text, msg->body.len, p->address, 0 };
+        micro__request req = {
+            .ctx = own, .head = &head, .body = text, .body_len = msg->body.len, .peer = p->address
+        };
         micro__reply reply = micro__reply_new(body, 200);
         local_serve(p, &req, &reply);
         micro_pairs lines = { NULL, 0, 0 };

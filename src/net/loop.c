@@ -96,7 +96,7 @@ static void loop_idle(micro__loop *l, micro__timer *t)
 
     for (micro__conn *c = l->oldest, *newer; c; c = newer) {
         newer = c->newer;
-        int limit = c->port->o.idle_ms;
+        int limit = c->pipe ? -1 : c->port->o.idle_ms;
         if (limit < 0)
             continue;
         uint64_t due = c->seen + (uint64_t)limit;
@@ -122,7 +122,7 @@ MICRO_PRIVATE void micro__loop_touch(micro__loop *l, micro__conn *c)
             loop_unlink(l, c);
         loop_append(l, c);
     }
-    if (MICRO__RARE(!l->idle.set) && c->port->o.idle_ms >= 0) {
+    if (MICRO__RARE(!l->idle.set) && c->port && c->port->o.idle_ms >= 0) {
         l->idle.fn = loop_idle;
         micro__timer_set(&l->timers, &l->idle, l->now + (uint64_t)c->port->o.idle_ms);
     }
@@ -275,12 +275,36 @@ static bool loop_serve(micro__thread *t, micro__loop *l, micro__conn *c, unsigne
     return true;
 }
 
+/* This thread only rests here: another one serves it. */
+static void loop_later(micro__loop *l, micro__conn *c, unsigned what)
+{
+    c->busy = true;
+    c->pending |= what;
+    loop_postpone(l, &c->link);
+}
+
+MICRO_PRIVATE void micro__loop_poke(micro__loop *l, micro__conn *c)
+{
+    micro__thread *t = micro__thread_current();
+
+    if (c->busy)
+        c->pending |= MICRO__OUT;
+    else if (t->rests)
+        loop_later(l, c, MICRO__OUT);
+    else
+        loop_serve(t, l, c, MICRO__OUT);
+}
+
 /* A connection out of the inbox: new, or given back. */
 static bool loop_take_conn(micro__thread *t, micro__loop *l, micro__conn *c)
 {
     if (!c->joined) {
+        bool carries = c->pipe != NULL;
+        c->busy = false;
         micro__conn_join(l, c);
-        return true;
+        if (carries && t->rests)
+            loop_later(l, c, MICRO__IN);
+        return !carries || t->rests || loop_serve(t, l, c, MICRO__IN);
     }
     unsigned what = c->pending;
     bool serve = (what && !c->dead) || micro__conn_goes_on(c);
@@ -345,11 +369,9 @@ static bool loop_batch(micro__thread *t, micro__loop *l)
         if (MICRO__RARE(c->busy)) { /* edge-triggered: it will not be told again */
             c->pending |= ev->what;
             if (ev->what & MICRO__HUP)
-                micro__conn_gone(c);
+                micro__conn_hup(c);
         } else if (MICRO__RARE(t->rests)) {
-            c->busy = true;
-            c->pending = ev->what;
-            loop_postpone(l, &c->link);
+            loop_later(l, c, ev->what);
         } else if (!loop_serve(t, l, c, ev->what)) {
             return false;
         }

@@ -17,6 +17,11 @@ MICRO_PRIVATE micro_err micro__ctx_check(micro_ctx *ctx, uint64_t deadline);
  * the blocking wait return and must not take a lock that is held around these two. */
 MICRO_PRIVATE void micro__ctx_wait_begin(micro_ctx *ctx, void (*wake)(void *arg), void *arg);
 MICRO_PRIVATE void micro__ctx_wait_end(micro_ctx *ctx);
+/* o belongs to ctx from here on: it is woken at once if ctx is canceled already. disown takes it
+ * off; its wake is not running after that. end: what was started on ctx, and what belongs to it. */
+MICRO_PRIVATE void micro__ctx_own(micro_ctx *ctx, micro__owned *o);
+MICRO_PRIVATE void micro__ctx_disown(micro_ctx *ctx, micro__owned *o);
+MICRO_PRIVATE void micro__ctx_end(micro_ctx *ctx);
 /* Sleeps; cancel ends it. */
 MICRO_PRIVATE void micro__ctx_sleep(micro_ctx *ctx, int ms);
 /* As if freed and made anew: for the ctx that a thread keeps for its handlers. */
@@ -128,16 +133,23 @@ MICRO_PRIVATE enum micro__trace_next micro__trace_next(const micro_ctx *ctx, boo
 typedef struct micro__engine micro__engine;
 typedef struct micro__thread micro__thread; /* one that serves */
 typedef struct micro__port micro__port;     /* a listening socket and its connections */
+typedef struct micro__pipe micro__pipe;     /* pipe.h */
 
 /* One complete request, in the buffers of the thread that serves it; everything is lent until serve
  * returns. */
 typedef struct micro__request {
-    micro_ctx *ctx; /* fresh; service, deadline and metadata are the server's to fill in */
+    /* Fresh; service, deadline and metadata are the server's to fill in. It may keep it, and leave
+     * another one here. */
+    micro_ctx *ctx;
     micro__http_head *head;
     char *body; /* may be overwritten, body[body_len] too */
     size_t body_len;
     const char *peer;
-    int least_hops; /* with fewer it is to be held back if its handler waits for others */
+    int least_hops;        /* with fewer it is to be held back if its handler waits for others */
+    micro__thread *thread; /* whose connection may carry a stream; NULL: none */
+    const char *rest;      /* what has come behind it; its first byte is `behind` */
+    size_t rest_len;
+    char behind;
 } micro__request;
 
 /* To be filled in by serve. */
@@ -151,12 +163,19 @@ typedef struct micro__reply {
     bool shed; /* Micro-Shed: nothing was executed, another node may be tried */
     bool held; /* nothing was done: the same request is to be served later, with the hops it has */
     int hops;
+    bool none;        /* nothing is answered */
+    micro_str stream; /* Micro-Stream, "" leaves it out */
 } micro__reply;
 
 static inline micro__reply micro__reply_new(micro_buf *body, int status)
 {
     const micro_str none = { "", 0 };
-    const micro__reply r = { body, status, none, none, none, false, false, false, 0 };
+    const micro__reply r = { .body = body,
+                             .status = status,
+                             .content_type = none,
+                             .id = none,
+                             .error = none,
+                             .stream = none };
 
     return r;
 }
@@ -308,6 +327,9 @@ typedef struct micro__http_reader {
 MICRO_PRIVATE size_t micro__http_request_size(const char *host, const micro_pairs *header);
 MICRO_PRIVATE void micro__http_request(micro_buf *b, const char *host, const micro_pairs *header,
                                        size_t body_len);
+/* The same for many: all of the head but the length and what else follows. */
+MICRO_PRIVATE void micro__http_request_prefix(micro_buf *b, const char *host,
+                                              const micro_pairs *header);
 MICRO_PRIVATE void micro__http_reader_init(micro__http_reader *r, micro_ctx *ctx, size_t max_body);
 /* Where the next bytes of the connection go. NULL: memory is out. */
 MICRO_PRIVATE char *micro__http_reader_room(micro__http_reader *r, size_t *room);
@@ -318,6 +340,8 @@ MICRO_PRIVATE micro_err micro__http_reader_feed(micro__http_reader *r, size_t n)
  * leaves the error that go-micro's client makes of it. */
 MICRO_PRIVATE bool micro__http_reply_counts(const micro__http_head *h);
 MICRO_PRIVATE micro_err micro__http_status_error(micro__http_reader *r);
+/* The head of a reply with that many bytes of body. */
+MICRO_PRIVATE void micro__http_reply(micro_buf *b, const micro__reply *r, size_t body, bool close);
 /* A literal address at once; a name as the system does it, with the seat passed on. */
 MICRO_PRIVATE micro_err micro__http_resolve(micro__addr *to, const char *address);
 

@@ -100,9 +100,9 @@ static void port_step(micro__loop *l, micro__port_watch *w, int step)
         newer = c->newer;
         if (c->port != p)
             continue;
-        if (!c->busy && port_may_close(c, step)) {
+        if (!c->busy && !c->pipe && port_may_close(c, step)) {
             micro__conn_close(l, c);
-        } else if (c->busy && step == PORT_ALL) {
+        } else if ((c->busy || c->pipe) && step == PORT_ALL) {
             micro__conn_gone(c);
             micro__sock_shutdown(c->fd);
         }

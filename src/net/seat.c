@@ -464,6 +464,11 @@ MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t)
     return before;
 }
 
+MICRO_PRIVATE micro__thread *micro__thread_current(void)
+{
+    return seat_self;
+}
+
 MICRO_PRIVATE const void *micro__thread_mark(void)
 {
     return &seat_self;

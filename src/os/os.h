@@ -211,6 +211,8 @@ MICRO_PRIVATE long micro__sock_send(int fd, const void *data, size_t len);
 MICRO_PRIVATE long micro__sock_send2(int fd, const void *a, size_t alen, const void *b,
                                      size_t blen); /* one system call */
 MICRO_PRIVATE long micro__sock_recv(int fd, void *data, size_t len);
+/* What a read would find, which is left there: > 0 bytes, 0 the end of the stream, EAGAIN, EIO. */
+MICRO_PRIVATE long micro__sock_peek(int fd);
 /* An idle connection: true if the peer has neither closed it nor sent anything. */
 MICRO_PRIVATE bool micro__sock_quiet(int fd);
 enum { MICRO__READ = 1, MICRO__WRITE = 2 };

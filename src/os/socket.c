@@ -313,14 +313,19 @@ MICRO_PRIVATE long micro__sock_recv(int fd, void *data, size_t len)
     return socket_moved(n);
 }
 
-MICRO_PRIVATE bool micro__sock_quiet(int fd)
+MICRO_PRIVATE long micro__sock_peek(int fd)
 {
     char byte;
     ssize_t n;
     do
         n = MICRO__SYS(recv)(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
-    return socket_moved(n) == MICRO_EAGAIN;
+    return socket_moved(n);
+}
+
+MICRO_PRIVATE bool micro__sock_quiet(int fd)
+{
+    return micro__sock_peek(fd) == MICRO_EAGAIN;
 }
 
 MICRO_PRIVATE void micro__sock_end(int fd)

@@ -163,9 +163,9 @@ static void debug_nothing(void) {}
 MICRO_PRIVATE micro_err micro__server_add_debug(micro__server *s)
 {
     const micro__route routes[] = {
-        { &debug_health_method, debug_health_invoke, debug_nothing, s, true, { 0 }, NULL },
-        { &debug_stats_method, debug_stats_invoke, debug_nothing, s, true, { 0 }, NULL },
-        { &debug_describe_method, debug_describe_invoke, debug_nothing, s, true, { 0 }, NULL },
+        { &debug_health_method, debug_health_invoke, debug_nothing, NULL, s, true, { 0 }, NULL },
+        { &debug_stats_method, debug_stats_invoke, debug_nothing, NULL, s, true, { 0 }, NULL },
+        { &debug_describe_method, debug_describe_invoke, debug_nothing, NULL, s, true, { 0 }, NULL },
     };
     micro_err err = MICRO_OK;
 

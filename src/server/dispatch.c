@@ -3,27 +3,13 @@
  *   2018      the body is an envelope, JSON-RPC or PROTO-RPC, that names the method;
  *   Micro-*   headers name the method, the body is the bare message (or, by content type, an
  * envelope as well). */
-#include "server.h"
+#include "dispatch.h"
 
 #define DISPATCH_HEADER_TEXT \
     (MICRO_MAX_HEADER / 2) /* of an error in a header: more would not fit a peer's limit */
 #define DISPATCH_NS_PER_MS 1000000u
 
-typedef struct dispatch {
-    micro__server *s;
-    micro_ctx *ctx;
-    micro__http_head *head;
-    micro__reply *reply;
-    const micro_codec *codec;
-    micro__wire wire;
-    bool micro; /* it has Micro-* headers: errors go there, and the connection stays */
-    micro_str method;
-    micro_str id; /* of the envelope */
-    char *body;
-    size_t len;
-    bool empty; /* no message: the zero one */
-    micro__outcome outcome;
-} dispatch;
+typedef micro__dispatch dispatch;
 
 static micro_str dispatch_known(const dispatch *d, enum micro__http_known which)
 {
@@ -361,8 +347,7 @@ static void dispatch_run(dispatch *d, micro__route *route, const char *peer, con
     dispatch_surroundings(d, route, peer);
     micro__user_begin(&route->habit);
     micro_err err = dispatch_invoke(d, route, req, rsp);
-    micro__ctx_disarm(d->ctx);
-    micro__family_end(d->ctx); /* what it started and did not wait for */
+    micro__ctx_end(d->ctx); /* what it started and did not wait for */
     micro__user_end(&route->habit);
     if (err != MICRO_OK)
         dispatch_result(d, err);
@@ -392,22 +377,31 @@ static void dispatch_call(dispatch *d, micro__route *route, const char *peer)
         d->reply->close |= d->s->once;
         micro__server_taken(d->s);
     } else {
-        dispatch_shed(d, "this function has served its one request");
-        d->reply->close = true;
+        micro__dispatch_shed(d);
     }
 }
 
 /* How we are can be asked however much there is to do. */
-static void dispatch_admit(dispatch *d, micro__route *route, const char *peer)
+static void dispatch_admit(dispatch *d, micro__route *route, micro__request *req)
 {
     if (route->internal) {
-        dispatch_call(d, route, peer);
+        dispatch_call(d, route, req->peer);
     } else if (micro__server_enter(d->s)) {
-        dispatch_call(d, route, peer);
+        if (route->stream)
+            micro__streamed_serve(d, route, req);
+        else
+            dispatch_call(d, route, req->peer);
         micro__server_leave(d->s);
     } else {
         dispatch_shed(d, "too many requests at once");
     }
+}
+
+/* Go clients say that they end a stream also after the server has ended it. */
+static bool dispatch_late_end(const dispatch *d)
+{
+    return d->head->known[MICRO__H_MICRO_STREAM].ptr && !d->len &&
+           micro__str_is(dispatch_known(d, MICRO__H_MICRO_ERROR), MICRO__STREAM_EOS);
 }
 
 /* Threads have become few: a handler that waits for others is not to take one that they need. */
@@ -442,6 +436,9 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
         return;
     d.ctx->info.stage = MICRO_WRAP_HANDLER;
     d.ctx->info.service = s->name;
+    reply->none = dispatch_late_end(&d);
+    if (reply->none)
+        return;
     bool open = dispatch_open(&d);
     micro__route *route = open ? micro__server_find(s, d.method) : NULL;
     if (route && dispatch_held(&d, route, req->least_hops))
@@ -449,7 +446,7 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
     if (route) {
         uint64_t begun = micro__stats_begin(route->stats, d.ctx);
         const micro_ctx *before = micro__log_scope(d.ctx);
-        dispatch_admit(&d, route, req->peer);
+        dispatch_admit(&d, route, req);
         micro__log_scope(before);
         micro__stats_end(route->stats, d.ctx, begun, d.outcome);
     } else {
@@ -459,6 +456,44 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
     }
     if (d.micro && d.head->close)
         reply->close = true;
+}
+
+/* ---- for streams --------------------------------------------------------------------------- */
+
+MICRO_PRIVATE void micro__dispatch_surroundings(micro__dispatch *d, const micro__route *route,
+                                                const char *peer)
+{
+    dispatch_surroundings(d, route, peer);
+}
+
+MICRO_PRIVATE micro_err micro__dispatch_message(micro__dispatch *d, const micro_type *type,
+                                                const void *msg)
+{
+    size_t at = dispatch_begin(d);
+    micro_err err = micro__codec_encode(d->codec, d->ctx, type, msg, d->reply->body);
+
+    if (err == MICRO_OK)
+        dispatch_end(d, at);
+    return err;
+}
+
+MICRO_PRIVATE void micro__dispatch_last(micro__dispatch *d, micro_err err)
+{
+    if (err == MICRO_OK)
+        dispatch_error(d, micro_s(MICRO__STREAM_EOS));
+    else
+        dispatch_result(d, err);
+}
+
+MICRO_PRIVATE void micro__dispatch_fail(micro__dispatch *d, int code, const char *detail)
+{
+    dispatch_local_error(d, code, detail);
+}
+
+MICRO_PRIVATE void micro__dispatch_shed(micro__dispatch *d)
+{
+    dispatch_shed(d, "this function has served its one request");
+    d->reply->close = true;
 }
 
 /* ---- other transports ---------------------------------------------------------------------- */
@@ -485,13 +520,15 @@ MICRO_PRIVATE void micro__server_deliver(micro__server *s, micro_transport *t, m
         head.headers = msg->header.ptr;
         head.nheaders = msg->header.len;
         micro__http_index(&head);
-        micro__request req = { ctx, &head, text, msg->body.len, "", 0 };
+        micro__request req = {
+            .ctx = ctx, .head = &head, .body = text, .body_len = msg->body.len, .peer = ""
+        };
         dispatch_lent++;
         micro__server_serve(s, &req, &reply);
         dispatch_lent--;
         micro_msg out = { { NULL, 0, 0 },
                           { (const uint8_t *)(body.ptr ? body.ptr : ""), body.len } };
-        if (!body.failed && micro__reply_header(&ctx->arena, &reply, &out.header))
+        if (!reply.none && !body.failed && micro__reply_header(&ctx->arena, &reply, &out.header))
             micro_ignore(t->ops->send(t, ctx, from, &out)); /* who hung up does not want it */
     }
     micro__buf_free(&body);

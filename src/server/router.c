@@ -4,6 +4,14 @@
 
 #define ROUTER_DEPTH 3 /* of the Value trees that go-micro publishes */
 
+/* A streaming method has a handler of its own kind. */
+static bool router_handled(const micro__route *r)
+{
+    bool streaming = r->method->flags & MICRO_STREAMING;
+
+    return streaming ? r->stream && !r->invoke : r->invoke && r->fn && !r->stream;
+}
+
 static bool router_name_fits(const char *name)
 {
     micro_str method, type = micro__str_cut(micro_s(name), '.', &method);
@@ -49,7 +57,7 @@ MICRO_PRIVATE micro_err micro__server_add(micro__server *s, const micro__route *
 {
     const micro_method *m = route->method;
 
-    if (!m || !m->name || !m->req || !m->rsp || !route->invoke || !route->fn ||
+    if (!m || !m->name || !m->req || !m->rsp || !router_handled(route) ||
         !router_name_fits(m->name))
         return MICRO_EINVAL;
     if (micro__server_find(s, micro_s(m->name)))
@@ -98,7 +106,8 @@ MICRO_PRIVATE void micro__server_free(micro__server *s)
 
 static bool router_metadata(const micro_method *m, micro__arena *a, micro_pairs *out)
 {
-    bool ok = micro__pairs_set(a, out, micro_s("stream"), micro_s("false"));
+    micro_str stream = micro_s(m->flags & MICRO_STREAMING ? "true" : "false");
+    bool ok = micro__pairs_set(a, out, micro_s("stream"), stream);
 
     for (const char *const *p = m->metadata; ok && p && *p; p++) {
         micro_str value, key = micro__str_cut(micro_s(*p), '=', &value);

@@ -49,6 +49,7 @@ typedef struct micro__route {
     const micro_method *method;
     micro_invoke_fn *invoke;
     micro_fn *fn;
+    micro_stream_fn *stream; /* of a streaming method, instead of the two */
     void *state;
     bool internal; /* the library's own: not counted */
     micro__habit habit;

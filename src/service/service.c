@@ -337,10 +337,9 @@ static const char *service_type_problem(const micro_method *m)
     return problem || !m || !m->rsp ? problem : micro__type_check(m->rsp);
 }
 
-MICRO_API void micro_service_handle(micro_service *svc, const micro_method *method,
-                                    micro_invoke_fn *invoke, micro_fn *fn, void *state)
+static void service_add(micro_service *svc, const micro__route *route)
 {
-    const micro__route route = { method, invoke, fn, state, false, { 0 }, NULL };
+    const micro_method *method = route->method;
 
     if (!svc || service_setup_over(svc, "a handler was added"))
         return;
@@ -349,7 +348,7 @@ MICRO_API void micro_service_handle(micro_service *svc, const micro_method *meth
         micro__service_stick(svc, MICRO_EINVAL, "%s", problem);
         return;
     }
-    micro_err err = micro__server_add(&svc->server, &route);
+    micro_err err = micro__server_add(&svc->server, route);
     const char *name = method && method->name ? method->name : "(no name)";
     if (err == MICRO_EEXIST)
         micro__service_stick(svc, err, "rpc: service already defined: %s", name);
@@ -372,6 +371,22 @@ MICRO_API void micro_service_wrap(micro_service *svc, unsigned places, micro_mid
         micro__service_stick(svc, MICRO_EINVAL, "middleware without function or place");
     else if (!micro__wraps_add(&svc->wraps, &svc->arena, places, fn, arg))
         micro__service_stick(svc, MICRO_ENOMEM, "out of memory");
+}
+
+MICRO_API void micro_service_handle(micro_service *svc, const micro_method *method,
+                                    micro_invoke_fn *invoke, micro_fn *fn, void *state)
+{
+    const micro__route route = { .method = method, .invoke = invoke, .fn = fn, .state = state };
+
+    service_add(svc, &route);
+}
+
+MICRO_API void micro_service_handle_stream(micro_service *svc, const micro_method *method,
+                                           micro_stream_fn *fn, void *state)
+{
+    const micro__route route = { .method = method, .stream = fn, .state = state };
+
+    service_add(svc, &route);
 }
 
 MICRO_API void micro_service_on(micro_service *svc, enum micro_moment when,
@@ -510,4 +525,31 @@ MICRO_API size_t micro_call_start_all(micro_ctx *ctx, const char *service,
                                        fn, arg);
     done(ctx, err, fn, NULL, arg);
     return 0;
+}
+
+static micro_err service_engine_of(micro_service *svc, micro__engine **out)
+{
+    micro_err err = micro__service_engine(svc);
+
+    *out = svc->engine;
+    return err;
+}
+
+MICRO_API micro_err micro_stream_open(micro_ctx *ctx, const char *service,
+                                      const micro_method *method, const micro_call_opts *opts,
+                                      micro_stream **out)
+{
+    if (out)
+        *out = NULL;
+    if (!ctx)
+        return MICRO_ENOMEM;
+    if (!method || !out)
+        return micro__ctx_local(ctx, MICRO_EINVAL, "stream without a method or a place for it");
+    if (!service)
+        service = method->service;
+    micro_err err = service_call_checks(ctx, service, method);
+    if (err != MICRO_OK)
+        return err;
+    return micro__client_open(&ctx->svc->client, ctx, service, method, opts, service_engine_of,
+                              out);
 }

@@ -6,8 +6,8 @@
 typedef struct http_sock {
     int fd;
     bool reusable;
-    uint64_t local;   /* a port of this thread's own, without a connection; 0: none */
-    micro_ctx *held;  /* what it answered lives there until it is received */
+    uint64_t local;  /* a port of this thread's own, without a connection; 0: none */
+    micro_ctx *held; /* what it answered lives there until it is received */
     micro_msg answer;
     char host[128]; /* for the Host header */
 } http_sock;
@@ -55,19 +55,53 @@ static micro_err http_connect(micro_ctx *ctx, const micro__addr *to, http_sock *
     return micro__sock_connect_end(&s->fd, why);
 }
 
-static micro_err http_dial(micro_transport *self, micro_ctx *ctx, const char *address,
-                           micro_sock **out)
+static micro_err http_resolve(micro_ctx *ctx, const char *address, micro__addr *to)
 {
-    micro__addr to;
-    char why[128];
+    micro_err err = micro__http_resolve(to, address);
 
-    (void)self;
-    micro_err err = micro__http_resolve(&to, address);
     if (err == MICRO_EINVAL)
         return micro__ctx_local(ctx, MICRO_EINVAL, "malformed address %s", address);
     if (err != MICRO_OK)
         return micro__ctx_local(ctx, MICRO_ECONNECT,
                                 "connection error: dial tcp: lookup %s: no such host", address);
+    return MICRO_OK;
+}
+
+static micro_err http_refused(micro_ctx *ctx, const char *address, micro_err err, const char *why)
+{
+    if (err == MICRO_ECONNECT)
+        return micro__ctx_local(ctx, err, "connection error: dial tcp %s: connect: %s", address,
+                                why);
+    return http_fail(ctx, err, why);
+}
+
+MICRO_PRIVATE micro_err micro__transport_http_open(micro_ctx *ctx, const char *address, int *fd)
+{
+    http_sock s = { .fd = -1 };
+    micro__addr to;
+    char why[128] = "";
+    micro_err err = http_resolve(ctx, address, &to);
+
+    if (err != MICRO_OK)
+        return err;
+    err = http_connect(ctx, &to, &s, why);
+    *fd = s.fd;
+    if (err == MICRO_OK)
+        return MICRO_OK;
+    micro__fd_close(s.fd);
+    return http_refused(ctx, address, err, why);
+}
+
+static micro_err http_dial(micro_transport *self, micro_ctx *ctx, const char *address,
+                           micro_sock **out)
+{
+    micro__addr to;
+    char why[128] = "";
+
+    (void)self;
+    micro_err err = http_resolve(ctx, address, &to);
+    if (err != MICRO_OK)
+        return err;
     http_sock *s = micro__alloc_zero(sizeof *s);
     if (!s)
         return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
@@ -82,10 +116,7 @@ static micro_err http_dial(micro_transport *self, micro_ctx *ctx, const char *ad
     }
     micro__fd_close(s->fd);
     micro__free(s, sizeof *s);
-    if (err == MICRO_ECONNECT)
-        return micro__ctx_local(ctx, err, "connection error: dial tcp %s: connect: %s", address,
-                                why);
-    return http_fail(ctx, err, why);
+    return http_refused(ctx, address, err, why);
 }
 
 /* ---- send ---------------------------------------------------------------------------------- */
@@ -127,9 +158,9 @@ static micro_err http_send_local(micro_ctx *ctx, http_sock *s, const micro_msg *
         return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
     micro_err err = micro__local_exchange(s->local, s->held, msg, &s->answer);
     const micro_error *e = &s->held->error;
-    return err == MICRO_OK ? err
-                           : micro__ctx_local_id(ctx, e->id.ptr, err, MICRO_STR_FMT,
-                                                 MICRO_STR_ARG(e->detail));
+    return err == MICRO_OK
+               ? err
+               : micro__ctx_local_id(ctx, e->id.ptr, err, MICRO_STR_FMT, MICRO_STR_ARG(e->detail));
 }
 
 static micro_err http_send(micro_transport *self, micro_ctx *ctx, micro_sock *sock,
@@ -209,8 +240,7 @@ static micro_err http_recv_local(micro_ctx *ctx, http_sock *s, micro_msg *out)
     out->body.len = s->answer.body.len;
     out->body.ptr = (const uint8_t *)micro__arena_text(
         &ctx->arena, (const char *)s->answer.body.ptr, s->answer.body.len);
-    bool ok =
-        out->body.ptr && micro__pairs_copy(&ctx->arena, &out->header, &s->answer.header);
+    bool ok = out->body.ptr && micro__pairs_copy(&ctx->arena, &out->header, &s->answer.header);
     micro_ctx_free(s->held);
     s->held = NULL;
     return ok ? MICRO_OK : micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");

@@ -20,4 +20,7 @@ MICRO_PRIVATE micro_err micro__transport_listen(micro_transport *t, const char *
 /* The http transport: its server side is the engine's ports, not its listen op. */
 MICRO_PRIVATE bool micro__transport_is_http(const micro_transport *t);
 
+/* A connection that is the caller's, until ctx's deadline; errors are in ctx. */
+MICRO_PRIVATE micro_err micro__transport_http_open(micro_ctx *ctx, const char *address, int *fd);
+
 #endif

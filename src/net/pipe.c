@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages over a connection that carries a stream. Nothing here knows what they mean. */
+#include "pipe.h"
+
+#define PIPE_ROOM 1024    /* free space wanted before a read */
+#define PIPE_READ 16384   /* as much is read at once if it keeps coming */
+#define PIPE_KEEP 16384   /* a bigger buffer for what is sent is not kept */
+#define PIPE_STALL_MS 100 /* between two looks at the clock while a peer does not read */
+
+enum { PIPE_STILL, PIPE_KICKED, PIPE_RETIRED }; /* kicked */
+
+MICRO_PRIVATE void micro__pipe_init(micro__pipe *p, int fd, bool serving, size_t max_body)
+{
+    memset(p, 0, sizeof *p);
+    p->fd = fd;
+    p->serving = serving;
+    p->max_body = max_body;
+    p->stall_ms = -1;
+    micro__mutex_init(&p->lock);
+}
+
+static void pipe_drop_in(micro__pipe *p)
+{
+    if (p->in)
+        micro__free(p->in, p->cap + 1);
+    p->in = NULL;
+    p->cap = p->at = p->len = 0;
+}
+
+MICRO_PRIVATE void micro__pipe_free(micro__pipe *p)
+{
+    pipe_drop_in(p);
+    micro__buf_free(&p->out);
+    micro__mutex_destroy(&p->lock);
+}
+
+/* ---- receiving ----------------------------------------------------------------------------- */
+
+static micro_err pipe_fault(micro__pipe *p, micro_err err, const char *problem)
+{
+    p->cut = true;
+    p->problem = problem;
+    return err;
+}
+
+/* The head at `at`, in memory of the piece. */
+static micro_err pipe_head(micro__pipe *p, micro__piece *m)
+{
+    char *from = p->in + p->at;
+    size_t n = p->len - p->at;
+    size_t len = p->as.head ? p->as.head : micro__http_head_end(from, n, &p->as.scanned);
+
+    if ((len ? len : n) > MICRO_MAX_HEADER)
+        return pipe_fault(p, MICRO_ETOOBIG, "header over the size limit");
+    if (!len)
+        return MICRO_EAGAIN;
+    memcpy(m->text, from, len);
+    memset(&m->head, 0, sizeof m->head);
+    m->head.request = p->serving;
+    m->head.headers = m->headers;
+    m->head.max_headers = MICRO_MAX_HEADERS;
+    long r = micro__http_parse(m->text, len, &m->head);
+    if (r == MICRO__HTTP_TOO_LARGE)
+        return pipe_fault(p, MICRO_ETOOBIG, "too many headers");
+    if (r <= 0)
+        return pipe_fault(p, MICRO_EPROTO, m->head.problem ? m->head.problem : "malformed message");
+    p->as.head = len;
+    p->as.chunked = m->head.chunked;
+    p->as.length = m->head.has_length ? m->head.length : 0;
+    if (p->as.length > p->max_body)
+        return pipe_fault(p, MICRO_ETOOBIG, "message over the size limit");
+    return MICRO_OK;
+}
+
+/* More of a chunked body, decoded in place. *total: of the whole message, once it is all there. */
+static micro_err pipe_chunks(micro__pipe *p, size_t *total)
+{
+    size_t have = p->at + p->as.head + p->as.body, n = p->len - have, got = 0;
+    int r = micro__chunked_feed(&p->as.chunk, p->in + have, &n, &got);
+
+    p->as.body += got;
+    if (r < 0)
+        return pipe_fault(p, MICRO_EPROTO, "malformed chunked body");
+    if (p->as.body > p->max_body)
+        return pipe_fault(p, MICRO_ETOOBIG, "message over the size limit");
+    if (!r) {
+        p->len = have + got;
+        return MICRO_EAGAIN;
+    }
+    *total = have + n - p->at;
+    return MICRO_OK;
+}
+
+static micro_err pipe_body(micro__pipe *p, size_t *total)
+{
+    if (p->as.chunked)
+        return pipe_chunks(p, total);
+    *total = p->as.head + (size_t)p->as.length;
+    p->as.body = (size_t)p->as.length;
+    return p->len - p->at < *total ? MICRO_EAGAIN : MICRO_OK;
+}
+
+static void pipe_consume(micro__pipe *p, size_t n)
+{
+    p->at += n;
+    memset(&p->as, 0, sizeof p->as);
+    atomic_store_explicit(&p->unread, p->at < p->len, memory_order_relaxed);
+}
+
+/* What is there of the next message. Parsed again if it was not all there the last time: the copy
+ * of its head is the caller's. */
+static micro_err pipe_message(micro__pipe *p, micro__piece *m)
+{
+    bool parsed = !p->as.head;
+    size_t total;
+    micro_err err = parsed ? pipe_head(p, m) : MICRO_OK;
+
+    if (err == MICRO_OK)
+        err = pipe_body(p, &total);
+    if (err == MICRO_OK && !parsed)
+        err = pipe_head(p, m);
+    if (err != MICRO_OK)
+        return err;
+    m->body = p->in + p->at + p->as.head;
+    m->len = p->as.body;
+    pipe_consume(p, total);
+    return MICRO_OK;
+}
+
+/* Room for the next read: what is known to come, or double. */
+static bool pipe_room(micro__pipe *p)
+{
+    size_t want = p->len + PIPE_ROOM;
+
+    if (p->at) {
+        memmove(p->in, p->in + p->at, p->len - p->at);
+        p->len -= p->at;
+        p->at = 0;
+        want = p->len + PIPE_ROOM;
+    }
+    if (p->as.head && !p->as.chunked && p->as.head + p->as.length > want)
+        want = p->as.head + (size_t)p->as.length;
+    if (p->cap && want > p->cap * 2)
+        want = p->cap * 2; /* a length that was only claimed reserves nothing */
+    if (want <= p->cap)
+        return true;
+    char *in = micro__realloc(p->in, p->in ? p->cap + 1 : 0, want + 1);
+    if (!in)
+        return false;
+    p->in = in;
+    p->cap = want;
+    return true;
+}
+
+/* One read. EAGAIN: nothing has come. */
+static micro_err pipe_fill(micro__pipe *p)
+{
+    if (!pipe_room(p))
+        return MICRO_ENOMEM;
+    size_t room = p->cap - p->len;
+    long n = micro__sock_recv(p->fd, p->in + p->len, room);
+    if (n == MICRO_EAGAIN)
+        return MICRO_EAGAIN;
+    if (n <= 0) {
+        p->fin = n == 0;
+        p->cut = n < 0;
+        return MICRO_OK;
+    }
+    p->len += (size_t)n;
+    atomic_store_explicit(&p->unread, true, memory_order_relaxed);
+    if ((size_t)n == room && p->cap < PIPE_READ) { /* more keeps coming: fewer and bigger reads */
+        char *in = micro__realloc(p->in, p->cap + 1, 2 * p->cap + 1);
+        if (in) {
+            p->in = in;
+            p->cap *= 2;
+        }
+    }
+    return MICRO_OK;
+}
+
+MICRO_PRIVATE micro_err micro__pipe_take(micro__pipe *p, micro__piece *m)
+{
+    for (;;) {
+        micro_err err = p->cut ? MICRO_EIO : pipe_message(p, m);
+        if (err == MICRO_OK && !p->serving && m->head.status / 100 == 1)
+            continue; /* 100 Continue and its like */
+        if (err == MICRO_EAGAIN && p->fin)
+            err = p->at < p->len ? MICRO_EIO : MICRO_EOS;
+        if (err == MICRO_EAGAIN) {
+            err = pipe_fill(p);
+            if (err == MICRO_OK)
+                continue;
+        }
+        if (err == MICRO_EAGAIN && p->driven && p->at == p->len)
+            pipe_drop_in(p); /* an idle one holds no buffer */
+        return err;
+    }
+}
+
+static micro_err pipe_wait(micro__pipe *p, micro_ctx *ctx, int what, uint64_t until)
+{
+    micro_err err = micro__ctx_check(ctx, ctx->deadline);
+
+    if (err != MICRO_OK)
+        return err;
+    if (ctx->deadline && (!until || ctx->deadline < until))
+        until = ctx->deadline;
+    err = micro__seat_wait(p->fd, what, until);
+    micro_err state = micro__ctx_check(ctx, ctx->deadline);
+    if (state != MICRO_OK)
+        return state;
+    return err == MICRO_EIO ? MICRO_OK : err; /* the read or write will tell */
+}
+
+MICRO_PRIVATE micro_err micro__pipe_recv(micro__pipe *p, micro_ctx *ctx, micro__piece *m)
+{
+    for (;;) {
+        micro_err err = micro__pipe_take(p, m);
+        if (err != MICRO_EAGAIN)
+            return err;
+        err = pipe_wait(p, ctx, MICRO__READ, 0);
+        if (err != MICRO_OK)
+            return err;
+    }
+}
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+static bool pipe_append(micro__pipe *p, const micro_buf *head, const micro_buf *body)
+{
+    if (p->sent == p->out.len)
+        p->sent = p->out.len = 0;
+    size_t len = p->out.len;
+    micro__buf_add(&p->out, head->ptr, head->len);
+    micro__buf_add(&p->out, body->ptr, body->len);
+    if (!p->out.failed)
+        return true;
+    micro__buf_mend(&p->out);
+    p->out.len = len;
+    return false;
+}
+
+static size_t pipe_flush(micro__pipe *p)
+{
+    while (p->sent < p->out.len && !p->lost) {
+        long n = micro__sock_send(p->fd, p->out.ptr + p->sent, p->out.len - p->sent);
+        if (n == MICRO_EAGAIN)
+            return p->out.len - p->sent;
+        if (n < 0)
+            p->lost = true;
+        else
+            p->sent += (size_t)n;
+    }
+    p->sent = p->out.len = 0;
+    if (p->out.cap > PIPE_KEEP || p->driven)
+        micro__buf_free(&p->out);
+    return 0;
+}
+
+MICRO_PRIVATE size_t micro__pipe_flush(micro__pipe *p)
+{
+    micro__lock(&p->lock);
+    size_t left = pipe_flush(p);
+    micro__unlock(&p->lock);
+    return left;
+}
+
+MICRO_PRIVATE micro_err micro__pipe_put(micro__pipe *p, const micro_buf *head,
+                                        const micro_buf *body, size_t limit)
+{
+    micro_err err = MICRO_OK;
+
+    micro__lock(&p->lock);
+    if (p->lost)
+        err = MICRO_EIO;
+    else if (limit && p->out.len - p->sent >= limit)
+        err = MICRO_EAGAIN;
+    else if (!pipe_append(p, head, body))
+        err = MICRO_ENOMEM;
+    micro__unlock(&p->lock);
+    return err;
+}
+
+/* A peer that reads nothing may be gone, or mean harm. */
+static micro_err pipe_send_wait(micro__pipe *p, micro_ctx *ctx, uint64_t *stall)
+{
+    uint64_t now = micro__now_ms();
+
+    if (!*stall && p->stall_ms >= 0)
+        *stall = now + (uint64_t)p->stall_ms;
+    if (*stall && now >= *stall)
+        return MICRO_EIO;
+    micro_err err = pipe_wait(p, ctx, MICRO__WRITE, now + PIPE_STALL_MS);
+    return err == MICRO_ETIMEDOUT && micro__ctx_check(ctx, ctx->deadline) == MICRO_OK ? MICRO_OK
+                                                                                      : err;
+}
+
+MICRO_PRIVATE micro_err micro__pipe_send(micro__pipe *p, micro_ctx *ctx, const micro_buf *head,
+                                         const micro_buf *body)
+{
+    micro_err err = micro__pipe_put(p, head, body, 0);
+    size_t left = err == MICRO_OK ? pipe_flush(p) : 0;
+    uint64_t stall = 0;
+
+    while (left && err == MICRO_OK) {
+        err = pipe_send_wait(p, ctx, &stall);
+        size_t now = pipe_flush(p);
+        if (now < left)
+            stall = 0;
+        left = now;
+    }
+    if (err == MICRO_OK && p->lost)
+        err = MICRO_EIO;
+    p->lost |= err != MICRO_OK;
+    return err;
+}
+
+/* ---- the peer has gone ----------------------------------------------------------------------- */
+
+MICRO_PRIVATE bool micro__pipe_deserted(micro__pipe *p)
+{
+    long n = micro__sock_peek(p->fd);
+
+    if (n != 0)
+        return n == MICRO_EIO;
+    return !p->ends_by_fin && !atomic_load_explicit(&p->ended, memory_order_acquire) &&
+           !atomic_load_explicit(&p->unread, memory_order_relaxed);
+}
+
+/* ---- driven --------------------------------------------------------------------------------- */
+
+static void pipe_kicked(micro__loop *l, void *arg)
+{
+    micro__pipe *p = arg;
+    micro__conn *c = p->conn;
+
+    if (atomic_exchange(&p->kicked, PIPE_STILL) == PIPE_RETIRED)
+        p->done(p);
+    else
+        micro__loop_poke(l, c);
+}
+
+MICRO_PRIVATE void micro__pipe_kick(micro__pipe *p)
+{
+    int still = PIPE_STILL;
+
+    if (!atomic_compare_exchange_strong_explicit(&p->kicked, &still, PIPE_KICKED,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return;
+    p->kick.item.kind = MICRO__ITEM_TASK;
+    p->kick.run = pipe_kicked;
+    p->kick.arg = p;
+    micro__loop_push(p->loop, &p->kick.item);
+}
+
+MICRO_PRIVATE bool micro__pipe_retire(micro__pipe *p, void (*release)(micro__pipe *p))
+{
+    int kicked = PIPE_KICKED;
+
+    p->done = release;
+    return !atomic_compare_exchange_strong_explicit(&p->kicked, &kicked, PIPE_RETIRED,
+                                                    memory_order_acq_rel, memory_order_acquire);
+}
