@@ -51,7 +51,7 @@ class Capture:
             elif label.startswith("server -> client"):
                 if "(nothing)" not in label:
                     steps.append(("s", unescape(self._cut(text))))
-            elif " FIN" in label:
+            elif " FIN" in label or " RST" in label:
                 if end == "open":
                     end = label.split()[0]
                 after = re.search(r"after ([0-9.]+) s", label)

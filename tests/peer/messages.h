@@ -15,6 +15,11 @@ typedef struct {
 MICRO_TYPE(hello_req, "Request", MICRO_FIELD(string, hello_req, name, 1));
 MICRO_TYPE(hello_rsp, "Response", MICRO_FIELD(string, hello_rsp, msg, 1));
 
+typedef struct {
+    int64_t count;
+} counted;
+MICRO_TYPE(counted, "Counted", MICRO_FIELD(int64, counted, count, 1));
+
 /* Every kind of field that a generated message has in the captures. */
 typedef enum { KIND_NONE, KIND_BIG } rich_kind;
 typedef struct {

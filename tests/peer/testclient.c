@@ -5,6 +5,8 @@
  *
  * peer=direct|mucp|old    by address; by name, from a node that says protocol=mucp, or nothing
  * type=hello|rich|value   the messages; name=TEXT (repeat=N times) fills hello, json=TEXT any
+ * send=NAME recv=N end=1 (in this order, repeated)    a stream instead: a line for each that it
+ *                         receives; N 0: until the end; type=count takes numbers
  * content_type= timeout= attempts= count= idempotent=1 meta=Key:Value (repeated) from=NAME */
 #include "messages.h"
 #include <stdio.h>
@@ -12,12 +14,15 @@
 
 #define SERVICE "go.micro.srv.greeter"
 #define MAX_META 16
+#define MAX_STEPS 32
 
 typedef struct options {
     const char *address, *method, *peer, *type, *name, *json, *from;
     const char *meta[MAX_META];
     size_t nmeta;
     int count, repeat;
+    const char *steps[MAX_STEPS];
+    int nsteps;
     micro_call_opts call;
 } options;
 
@@ -36,6 +41,8 @@ static int option_read(options *o, const char *word)
         o->type = value;
     else if (IS("name"))
         o->name = value;
+    else if ((IS("send") || IS("recv") || IS("end")) && o->nsteps < MAX_STEPS)
+        o->steps[o->nsteps++] = word;
     else if (IS("json"))
         o->json = value;
     else if (IS("from"))
@@ -159,6 +166,53 @@ static micro_err call_once(micro_ctx *ctx, const options *o)
     return MICRO_OK;
 }
 
+static micro_err stream_receive(micro_ctx *ctx, micro_stream *st, const micro_type *type, int n)
+{
+    union {
+        hello_rsp hello;
+        counted counted;
+    } rsp;
+    micro_err err = MICRO_OK;
+
+    for (int i = 0; err == MICRO_OK && (!n || i < n); i++) {
+        memset(&rsp, 0xff, sizeof rsp);
+        err = micro_stream_recv(st, &rsp);
+        print_outcome(ctx, err, type, &rsp);
+    }
+    return err;
+}
+
+static micro_err stream_send(micro_stream *st, bool counts, const char *value)
+{
+    hello_req hello = { micro_s(value) };
+    counted number = { strtoll(value, NULL, 10) };
+
+    return micro_stream_send(st, counts ? (const void *)&number : (const void *)&hello);
+}
+
+static micro_err stream_steps(micro_ctx *ctx, const options *o)
+{
+    bool counts = strcmp(o->type, "count") == 0;
+    micro_method method = { .size_ = sizeof method,
+                            .flags = MICRO_STREAMING,
+                            .name = o->method,
+                            .req = counts ? &counted_type : &hello_req_type,
+                            .rsp = counts ? &counted_type : &hello_rsp_type };
+    micro_stream *st;
+    micro_err err = micro_stream_open(ctx, SERVICE, &method, &o->call, &st);
+
+    for (int i = 0; i < o->nsteps && err == MICRO_OK; i++) {
+        const char *value = strchr(o->steps[i], '=') + 1;
+        if (o->steps[i][0] == 's')
+            err = stream_send(st, counts, value);
+        else if (o->steps[i][0] == 'e')
+            err = micro_stream_end(st);
+        else if (stream_receive(ctx, st, method.rsp, atoi(value)) != MICRO_OK)
+            break;
+    }
+    return err;
+}
+
 static void add_metadata(micro_ctx *ctx, const options *o)
 {
     for (size_t i = 0; i < o->nmeta; i++) {
@@ -202,7 +256,9 @@ int main(int argc, char **argv)
     micro_err err = o.call.address ? MICRO_OK : node_put(reg, &o);
     micro_ctx *ctx = micro_ctx_new(svc);
     add_metadata(ctx, &o);
-    for (int i = 0; i < o.count && err == MICRO_OK; i++) {
+    if (o.nsteps && err == MICRO_OK)
+        err = stream_steps(ctx, &o);
+    for (int i = 0; i < o.count && !o.nsteps && err == MICRO_OK; i++) {
         err = call_once(ctx, &o);
         micro_ctx_reset(ctx);
     }

@@ -17,6 +17,11 @@ MICRO_METHOD(test_by_val, "Test.ByVal", hello_req, hello_rsp);
 MICRO_METHOD(test_big, "Test.Big", hello_req, hello_rsp);
 MICRO_METHOD(test_rich, "Test.Rich", rich, rich);
 
+MICRO_STREAM(test_bidi, "Test.Bidi", hello_req, hello_rsp);
+MICRO_STREAM(test_count, "Test.Count", hello_req, hello_rsp);
+MICRO_STREAM(streamer_stream, "Streamer.Stream", counted, counted);
+MICRO_STREAM(streamer_server_stream, "Streamer.ServerStream", counted, counted);
+
 /* Endpoint metadata has no macro: this method is written out. */
 static const char *const meta_metadata[] = { "auth=none", "foo=bar", NULL };
 static const micro_method test_meta = { .size_ = sizeof(micro_method),
@@ -136,6 +141,79 @@ static micro_err meta_invoke(micro_ctx *ctx, micro_fn *fn, const void *req, void
     return meta(ctx, req, rsp);
 }
 
+/* ---- streams ------------------------------------------------------------------------------- */
+
+static micro_err bidi_after(micro_stream *st, micro_err err)
+{
+    hello_req req;
+    hello_rsp rsp = { micro_s("after end") };
+
+    while (err == MICRO_OK)
+        err = test_bidi_recv_req(st, &req);
+    return err == MICRO_EOS ? test_bidi_send_rsp(st, &rsp) : err;
+}
+
+static micro_err bidi(micro_ctx *ctx, micro_stream *st)
+{
+    hello_req req;
+    micro_err err;
+
+    while ((err = test_bidi_recv_req(st, &req)) == MICRO_OK) {
+        if (!strcmp(req.name.ptr, "end"))
+            return MICRO_OK;
+        if (!strcmp(req.name.ptr, "fail"))
+            return micro_fail(ctx, 403, "no more");
+        if (!strcmp(req.name.ptr, "plain"))
+            return micro_fail(ctx, 0, "plain stream failure");
+        if (!strcmp(req.name.ptr, "after"))
+            return bidi_after(st, err);
+        hello_rsp rsp = { micro_concat(ctx, micro_s("echo "), req.name) };
+        err = test_bidi_send_rsp(st, &rsp);
+        micro_ctx_reset(ctx);
+        if (err != MICRO_OK)
+            return err;
+    }
+    return err == MICRO_EOS ? MICRO_OK : err;
+}
+
+static micro_err count(micro_ctx *ctx, micro_stream *st)
+{
+    hello_req req;
+    micro_err err = test_count_recv_req(st, &req);
+    long n = err == MICRO_OK ? strtol(req.name.ptr, NULL, 10) : 0;
+
+    for (long i = 0; i < n && err == MICRO_OK; i++) {
+        hello_rsp rsp = { micro_format(ctx, "%ld", i) };
+        err = test_count_send_rsp(st, &rsp);
+    }
+    return err == MICRO_OK && n == 3 ? micro_fail(ctx, 403, "three is forbidden") : err;
+}
+
+static micro_err stream(micro_ctx *ctx, micro_stream *st)
+{
+    counted c;
+    micro_err err;
+
+    (void)ctx;
+    while ((err = streamer_stream_recv_req(st, &c)) == MICRO_OK && c.count >= 0)
+        if ((err = streamer_stream_send_rsp(st, &c)) != MICRO_OK)
+            break;
+    return err;
+}
+
+static micro_err server_stream(micro_ctx *ctx, micro_stream *st)
+{
+    counted c;
+    micro_err err = streamer_server_stream_recv_req(st, &c);
+    int64_t n = c.count;
+
+    for (c.count = 0; c.count < n && err == MICRO_OK; c.count++)
+        err = streamer_server_stream_send_rsp(st, &c);
+    if (err == MICRO_OK && n == 3)
+        return micro_fail_id(ctx, "go.micro.srv.stream", 403, "three is forbidden");
+    return err;
+}
+
 static micro_err ready(micro_service *svc, void *arg)
 {
     (void)arg;
@@ -159,6 +237,10 @@ int main(int argc, char **argv)
     test_big_handle(svc, big, NULL);
     test_rich_handle(svc, rich_back, NULL);
     micro_service_handle(svc, &test_meta, meta_invoke, (micro_fn *)meta, NULL);
+    test_bidi_handle(svc, bidi, NULL);
+    test_count_handle(svc, count, NULL);
+    streamer_stream_handle(svc, stream, NULL);
+    streamer_server_stream_handle(svc, server_stream, NULL);
     micro_service_on(svc, MICRO_AFTER_START, ready, NULL);
     int status = micro_service_exit_code(svc, micro_service_run(svc));
     micro_service_free(svc);
