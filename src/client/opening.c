@@ -118,12 +118,18 @@ static micro_err opening_prefix(opening *o, micro__call *k)
 static const void *opening_message(micro__call *k)
 {
     static const micro_value object = { .kind = MICRO_VALUE_OBJECT };
+    static const micro_bytes braces = { (const uint8_t *)"{}", 2 };
     const micro_type *type = k->method->req;
-    void *zero = type == &micro_type_value ? NULL : micro__arena_zero(&k->ctx->arena, type->size);
+    bool json = micro__codec_envelope(micro_s(k->codec->content_type)) == MICRO__WIRE_JSONRPC;
 
+    if (type == &micro_type_value)
+        return &object;
+    if (type == &micro_type_bytes && json)
+        return &braces;
+    void *zero = micro__arena_zero(&k->ctx->arena, type->size);
     if (zero)
         micro__type_zero(type, zero);
-    return type == &micro_type_value ? &object : zero;
+    return zero;
 }
 
 static micro_err opening_send(opening *o, micro__call *k)

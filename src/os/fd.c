@@ -80,6 +80,15 @@ MICRO_PRIVATE micro_err micro__fds_wait(const int *fds, size_t n, bool *ready, u
     return err;
 }
 
+MICRO_PRIVATE long micro__fd_read(int fd, void *data, size_t len)
+{
+    ssize_t n;
+    do
+        n = read(fd, data, len);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? MICRO_EIO : (long)n;
+}
+
 MICRO_PRIVATE void micro__fd_close(int fd)
 {
     if (fd >= 0)

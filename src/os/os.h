@@ -221,6 +221,8 @@ MICRO_PRIVATE micro_err micro__fd_wait(int fd, int what, uint64_t deadline);
 #if !MICRO_OMIT_THREADS
 MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us); /* waits so long at most */
 #endif
+/* Of any descriptor, waiting: > 0 bytes, 0 the end, EIO. */
+MICRO_PRIVATE long micro__fd_read(int fd, void *data, size_t len);
 MICRO_PRIVATE void micro__sock_end(int fd);      /* ours: the peer reads to the end */
 MICRO_PRIVATE void micro__sock_shutdown(int fd); /* both ways: wakes whoever waits for it */
 MICRO_PRIVATE void micro__fd_close(int fd);      /* -1 is fine */

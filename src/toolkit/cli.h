@@ -131,11 +131,23 @@ MICRO_PRIVATE micro__cli_table micro__cli_stats_table(void);
 MICRO_PRIVATE void micro__cli_stats_rows(micro__cli *cli, const micro_node *node,
                                          const micro_value *rsp, micro__cli_table *table);
 
+/* ---- cmd_call.c: what call and stream share ------------------------------------------------- */
+
+MICRO_PRIVATE bool micro__cli_call_is_json(const micro__cli *cli); /* bodies are JSON */
+/* What is wrong with the command line, an exit code; the body is in *body. */
+MICRO_PRIVATE int micro__cli_call_arguments(micro__cli *cli, const char **body);
+MICRO_PRIVATE bool micro__cli_call_object(micro_str text, char *why); /* a JSON object */
+MICRO_PRIVATE int micro__cli_call_header(micro__cli *cli);
+/* A message that came, into out; an error ("error DOING SERVICE.METHOD: ..."), and its code. */
+MICRO_PRIVATE int micro__cli_call_reply(micro__cli *cli, micro_bytes rsp);
+MICRO_PRIVATE int micro__cli_call_error(micro__cli *cli, const char *doing, micro_err err);
+
 /* ---- commands ------------------------------------------------------------------------------- */
 
 MICRO_PRIVATE int micro__cli_list(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_get(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_call(micro__cli *cli);
+MICRO_PRIVATE int micro__cli_stream(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_health(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_stats(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_describe(micro__cli *cli);

@@ -3,14 +3,14 @@
 #include "cli.h"
 
 /* JSON is checked, indented and printed; bodies of other types are passed on as they are. */
-static bool cmd_call_is_json(const micro__cli *cli)
+MICRO_PRIVATE bool micro__cli_call_is_json(const micro__cli *cli)
 {
     const char *type = cli->opts.content_type;
 
     return !type || micro__str_starts(micro_s(type), "application/json");
 }
 
-static int cmd_call_error(micro__cli *cli, micro_err err)
+MICRO_PRIVATE int micro__cli_call_error(micro__cli *cli, const char *doing, micro_err err)
 {
     micro_buf text = { NULL, 0, 0, 0, false, false, 0 };
     int code = micro__cli_code(cli->ctx, err);
@@ -24,18 +24,18 @@ static int cmd_call_error(micro__cli *cli, micro_err err)
     else if (cli->opts.json)
         micro__cli_fail(code, "%.*s", (int)text.len, text.ptr);
     else
-        micro__cli_fail(code, "error calling %s.%s: %.*s\n", cli->args[0], cli->args[1],
+        micro__cli_fail(code, "error %s %s.%s: %.*s\n", doing, cli->args[0], cli->args[1],
                         (int)text.len, text.ptr ? text.ptr : "");
     micro__buf_free(&text);
     return code;
 }
 
-static int cmd_call_reply(micro__cli *cli, micro_bytes rsp)
+MICRO_PRIVATE int micro__cli_call_reply(micro__cli *cli, micro_bytes rsp)
 {
     char why[MICRO__WHY_MAX];
     micro_str body = micro__str((const char *)rsp.ptr, rsp.len);
 
-    if (!cmd_call_is_json(cli)) {
+    if (!micro__cli_call_is_json(cli)) {
         micro__buf_str(&cli->out, body);
         return MICRO__CLI_OK;
     }
@@ -48,7 +48,7 @@ static int cmd_call_reply(micro__cli *cli, micro_bytes rsp)
     return MICRO__CLI_OK;
 }
 
-static int cmd_call_header(micro__cli *cli)
+MICRO_PRIVATE int micro__cli_call_header(micro__cli *cli)
 {
     const micro_pairs *list = &cli->opts.header;
 
@@ -62,8 +62,17 @@ static int cmd_call_header(micro__cli *cli)
     return MICRO__CLI_OK;
 }
 
-/* What is wrong with the command line; the body is in *body. */
-static int cmd_call_arguments(micro__cli *cli, const char **body)
+MICRO_PRIVATE bool micro__cli_call_object(micro_str text, char *why)
+{
+    if (!micro__cli_syntax(text, why))
+        return false;
+    if (text.ptr[strspn(text.ptr, " \t\r\n")] == '{')
+        return true;
+    snprintf(why, MICRO__WHY_MAX, "the request is not a JSON object");
+    return false;
+}
+
+MICRO_PRIVATE int micro__cli_call_arguments(micro__cli *cli, const char **body)
 {
     char why[MICRO__WHY_MAX];
     const char *type = cli->opts.content_type;
@@ -75,26 +84,24 @@ static int cmd_call_arguments(micro__cli *cli, const char **body)
     *body = micro__cli_join(cli, 2);
     if (!*body)
         return micro__cli_fail(MICRO__CLI_FAILED, "out of memory");
-    if (!cmd_call_is_json(cli))
+    if (!micro__cli_call_is_json(cli))
         return MICRO__CLI_OK;
     if (!**body)
         *body = "{}";
-    if (!micro__cli_syntax(micro_s(*body), why))
-        return micro__cli_fail(MICRO__CLI_USAGE, "%s", why);
-    if ((*body)[strspn(*body, " \t\r\n")] != '{')
-        return micro__cli_fail(MICRO__CLI_USAGE, "the request is not a JSON object");
-    return MICRO__CLI_OK;
+    if (micro__cli_call_object(micro_s(*body), why))
+        return MICRO__CLI_OK;
+    return micro__cli_fail(MICRO__CLI_USAGE, "%s", why);
 }
 
 MICRO_PRIVATE int micro__cli_call(micro__cli *cli)
 {
     const char *body = "";
-    int code = cmd_call_arguments(cli, &body);
+    int code = micro__cli_call_arguments(cli, &body);
 
     if (!code)
         code = micro__cli_online(cli);
     if (!code)
-        code = cmd_call_header(cli);
+        code = micro__cli_call_header(cli);
     if (code)
         return code;
     const micro_method method = { .size_ = sizeof method, .name = cli->args[1],
@@ -104,5 +111,6 @@ MICRO_PRIVATE int micro__cli_call(micro__cli *cli)
                                    .address = cli->opts.address };
     micro_bytes req = { (const uint8_t *)body, strlen(body) }, rsp = { NULL, 0 };
     micro_err err = micro_call(cli->ctx, cli->args[0], &method, &req, &rsp, &opts);
-    return err == MICRO_OK ? cmd_call_reply(cli, rsp) : cmd_call_error(cli, err);
+    return err == MICRO_OK ? micro__cli_call_reply(cli, rsp)
+                           : micro__cli_call_error(cli, "calling", err);
 }

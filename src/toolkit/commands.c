@@ -17,6 +17,14 @@ static const micro__flag_row commands_call_rows[] = {
                   "Type of the bodies; what is not JSON is passed on as it is"),
     COMMANDS_FLAG("json", BOOL, json, NULL, "Print the reply on one line, an error as JSON"),
 };
+static const micro__flag_row commands_stream_rows[] = {
+    COMMANDS_FLAG("address", TEXT, address, NULL, "Call this node, host:port, without a look-up"),
+    COMMANDS_FLAG("timeout", MS, timeout_ms, NULL,
+                  "Time to open it, and without a message after the end of input; 0: no limit"),
+    COMMANDS_FLAG("header", PAIRS, header, NULL, "Metadata to send, key=value; may be repeated"),
+    COMMANDS_FLAG("json", BOOL, json, NULL, "Print each message on one line, an error as JSON"),
+};
+static const micro__flag_table commands_stream_flags = COMMANDS_TABLE(commands_stream_rows);
 static const micro__flag_row commands_json_rows[] = {
     COMMANDS_FLAG("json", BOOL, json, NULL, "Print JSON"),
 };
@@ -73,6 +81,13 @@ static const micro__cli_command commands_all[] = {
       .run = micro__cli_call, .names_service = true, .names_method = true,
       .more = "The arguments behind METHOD are joined to the request, {} if there is none. The "
               "reply is printed with its numbers and the order of its members untouched." },
+    { .name = "stream", .args = "SERVICE METHOD [JSON...]",
+      .help = "Create a service stream", .flags = &commands_stream_flags,
+      .run = micro__cli_stream, .names_service = true, .names_method = true,
+      .more = "Sends the arguments behind METHOD as the first message, {} if there is none, and "
+              "then each line of standard input, and prints what comes. When that input ends, it "
+              "ends its side, or, with a node of 2018, only stops to send; it goes on until the "
+              "service ends the stream, or nothing has come for the time of --timeout." },
     { .name = "health", .args = "NAME", .help = "Query the health of a service",
       .flags = &commands_json_flags, .run = micro__cli_health, .names_service = true,
       .more = "Asks every node for Debug.Health. The exit code is 1 if any is not healthy; those "
