@@ -176,7 +176,7 @@ TEST_OF_THREADS(stream, stream_of_a_canceled_ctx)
     CHECK_EQ_INT(chat_echo_recv_rsp(st, &m), MICRO_ECANCELED);
     pthread_join(thread, NULL);
     CHECK(chat_wait(&chat_seen.ended, 1));
-    CHECK_EQ_INT(chat_seen.err, MICRO_EIO); /* it did not say that it ends */
+    CHECK_EQ_INT(chat_seen.err, MICRO_ECANCELED); /* it did not say that it ends */
     CHECK(chat_seen.canceled);
     CHECK_EQ_INT(stream_open(&f, NULL, &chat_echo_method, &st), MICRO_ECANCELED);
     chat_finish(&f);
@@ -260,7 +260,7 @@ TEST_OF_THREADS(stream, stream_whose_caller_goes)
     REQUIRE(chat_wait(&chat_seen.opened, 2));
     micro_stream_close(st, 500); /* does not: it is gone */
     REQUIRE(chat_wait(&chat_seen.ended, 2));
-    CHECK_EQ_INT(chat_seen.err, MICRO_EIO);
+    CHECK_EQ_INT(chat_seen.err, MICRO_ECANCELED);
     CHECK(chat_seen.canceled);
     REQUIRE(CHECK_EQ_INT(stream_open(&f, &stream_ways[2], &chat_echo_method, &st), MICRO_OK));
     REQUIRE(chat_wait(&chat_seen.opened, 3));
@@ -269,4 +269,247 @@ TEST_OF_THREADS(stream, stream_whose_caller_goes)
     CHECK_EQ_INT(chat_seen.err, MICRO_EOS);
     CHECK(!chat_seen.canceled);
     chat_finish(&f);
+}
+
+/* ---- bad input ---------------------------------------------------------------------------------
+ */
+
+static const char *stream_post(char *out, size_t size, const char *more, const char *body)
+{
+    snprintf(out, size,
+             "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s"
+             "Content-Length: %zu\r\n\r\n%s",
+             more, strlen(body), body);
+    return out;
+}
+
+#define STREAM_ECHO "Micro-Endpoint: Chat.Echo\r\nMicro-Id: 4\r\nMicro-Stream: 4\r\n"
+
+TEST_OF_THREADS(stream, stream_violations_end_it)
+{
+    static const struct {
+        const char *what, *more, *body, *says;
+    } bad[] = {
+        { "another stream", "Micro-Endpoint: Chat.Echo\r\nMicro-Stream: 5\r\n", "{}",
+          "another request in the middle of a stream" },
+        { "another method", "Micro-Endpoint: Say.Hello\r\nMicro-Stream: 4\r\n", "{}",
+          "another request in the middle of a stream" },
+        { "another type", "Content-Type: application/protobuf\r\n", "", NULL },
+        { "no JSON", STREAM_ECHO, "nope", "object expected" },
+        { "a wrong type", STREAM_ECHO, "{\"count\":\"x\"}", "count: " },
+    };
+    chat_fixture f;
+    char out[8192], req[2048];
+
+    REQUIRE(chat_begin(&f));
+    for (size_t i = 0; i < MICRO_COUNTOF(bad); i++) {
+        NOTE("%s", bad[i].what);
+        int fd = raw_connect(micro_service_address(f.server));
+        raw_send(fd, stream_post(req, sizeof req, STREAM_ECHO, "{}"));
+        raw_send(fd, stream_post(req, sizeof req, bad[i].more, bad[i].body));
+        raw_reply(fd, out, sizeof out, 5000);
+        CHECK(strstr(out, "Micro-Error: {") != NULL || !bad[i].says);
+        if (bad[i].says && !CHECK(strstr(out, bad[i].says) != NULL))
+            printf("%s\n", out);
+        close(fd);
+    }
+    for (size_t i = 0; i < 3; i++) { /* what is no message at all */
+        static const char *const garbage[] = {
+            "GARBAGE\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n"
+        };
+        bool closed;
+        NOTE("%s", garbage[i]);
+        int fd = raw_connect(micro_service_address(f.server));
+        raw_send(fd, stream_post(req, sizeof req, STREAM_ECHO, "{}"));
+        raw_send(fd, garbage[i]);
+        raw_reply(fd, out, sizeof out, 5000);
+        CHECK(strstr(out, "Micro-Error: ") != NULL);
+        CHECK(strstr(out, "Connection: close") != NULL);
+        raw_read(fd, out, 1, 5000, &closed);
+        CHECK(closed);
+        close(fd);
+    }
+    CHECK(chat_wait(&chat_seen.ended, 8));
+    chat_finish(&f);
+}
+
+/* A peer that sends replies of its own. */
+typedef struct stream_peer {
+    int listener;
+    char address[32];
+    const char *says;
+} stream_peer;
+
+static void *stream_peer_run(void *arg)
+{
+    stream_peer *p = arg;
+    int fd = accept(p->listener, NULL, NULL);
+    char in[4096];
+
+    if (recv(fd, in, sizeof in, 0) > 0)
+        raw_send(fd, p->says);
+    while (recv(fd, in, sizeof in, 0) > 0)
+        ;
+    close(fd);
+    return NULL;
+}
+
+static bool stream_peer_open(stream_peer *p)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET };
+    socklen_t n = sizeof at;
+
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    p->listener = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(p->listener, (struct sockaddr *)&at, sizeof at) || listen(p->listener, 8) ||
+        getsockname(p->listener, (struct sockaddr *)&at, &n))
+        return false;
+    snprintf(p->address, sizeof p->address, "127.0.0.1:%d", ntohs(at.sin_port));
+    return true;
+}
+
+#define STREAM_OK "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+TEST_OF_THREADS(own, stream_answers_that_are_none)
+{
+    static const struct {
+        const char *says;
+        micro_err err;
+    } odd[] = {
+        { "nonsense\r\n\r\n", MICRO_EPROTO },
+        { STREAM_OK "Content-Length: 99999999\r\n\r\n", MICRO_ETOOBIG },
+        { STREAM_OK "Content-Length: 4\r\n\r\nnope", MICRO_EFORMAT },
+        { STREAM_OK "Content-Length: 29\r\n\r\n{\"id\":1,\"result\":{\"count\":\"x\"}}",
+          MICRO_EFORMAT },
+        { "HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno", MICRO_EPROTO },
+        { "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nwhat",
+          MICRO_ECODEC },
+        { STREAM_OK "Transfer-Encoding: chunked\r\n\r\nzz\r\n", MICRO_EPROTO },
+        { STREAM_OK "Content-Length: 35\r\n\r\n{\"id\":0,\"result\":{},\"error\":\"EOS\"}\n",
+          MICRO_EOS },
+        { "HTTP/1.1 100 Continue\r\n\r\n" STREAM_OK "Micro-Error: EOS\r\nContent-Length: 0\r\n\r\n",
+          MICRO_EOS },
+        { STREAM_OK "Micro-Error: why\r\nContent-Length: 0\r\n\r\n", MICRO_EREMOTE },
+    };
+    chat_fixture f;
+    stream_peer peer;
+
+    REQUIRE(chat_begin(&f));
+    REQUIRE(stream_peer_open(&peer));
+    for (size_t i = 0; i < MICRO_COUNTOF(odd); i++) {
+        micro_stream *st;
+        pthread_t thread;
+        chat_msg m = { 7, { "", 0 } };
+
+        NOTE("%s", odd[i].says);
+        peer.says = odd[i].says;
+        pthread_create(&thread, NULL, stream_peer_run, &peer);
+        REQUIRE(CHECK_EQ_INT(chat_echo_with(f.ctx, "chat", &st,
+                                            MICRO_OPTS(micro_call_opts, .address = peer.address)),
+                             MICRO_OK));
+        CHECK_EQ_INT(chat_echo_recv_rsp(st, &m), odd[i].err);
+        CHECK_EQ_INT(m.count, 0);
+        if (odd[i].err != MICRO_EOS)
+            CHECK(micro_ctx_error(f.ctx)->detail.len > 0);
+        micro_stream_close(st, MICRO_OK);
+        pthread_join(thread, NULL);
+    }
+    close(peer.listener);
+    chat_finish(&f);
+}
+
+/* ---- slow readers ------------------------------------------------------------------------------
+ */
+
+/* The handler of a server stream whose caller reads nothing waits, and ends when that is gone. */
+TEST_OF_THREADS(stream, stream_slow_reader_holds_the_sender)
+{
+    chat_fixture f;
+    char req[2048], text[1001];
+    int one = 4096;
+
+    REQUIRE(chat_begin(&f));
+    memset(text, 'x', sizeof text - 1);
+    text[1000] = 0;
+    int fd = raw_connect(micro_service_address(f.server));
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &one, sizeof one);
+    char body[1200];
+    snprintf(body, sizeof body, "{\"count\":1000000,\"text\":\"%s\"}", text);
+    const char *more = "Micro-Endpoint: Chat.Count\r\nMicro-Id: 1\r\nMicro-Stream: 1\r\n";
+    raw_send(fd, stream_post(req, sizeof req, more, "{}"));
+    raw_send(fd, stream_post(req, sizeof req, more, body));
+    REQUIRE(chat_wait(&chat_seen.opened, 1));
+    raw_sleep(300);
+    CHECK_EQ_INT(atomic_load(&chat_seen.ended), 0); /* a GB did not go anywhere */
+    close(fd);
+    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK(chat_seen.err == MICRO_EIO || chat_seen.err == MICRO_ECANCELED);
+    chat_finish(&f);
+}
+
+/* A send that cannot be finished by the deadline is the stream's last. */
+TEST_OF_THREADS(stream, stream_send_waits_until_the_deadline)
+{
+    chat_fixture f;
+    micro_stream *st;
+    static char text[100001];
+    int n = 0;
+
+    REQUIRE(chat_begin(&f));
+    memset(text, 'x', sizeof text - 1);
+    REQUIRE(CHECK_EQ_INT(stream_open(&f, NULL, &chat_echo_method, &st), MICRO_OK));
+    chat_msg m = { 1, { text, sizeof text - 1 } };
+    micro_err err = MICRO_OK;
+    micro_ctx_set_timeout(f.ctx, 1000);
+    while (err == MICRO_OK &&
+           n++ < 100000) /* nobody takes the answers, so that the handler stops */
+        err = chat_echo_send_req(st, &m);
+    CHECK_EQ_INT(err, MICRO_ETIMEDOUT);
+    micro_ctx_set_timeout(f.ctx, MICRO_OFF);
+    CHECK(chat_echo_send_req(st, &m) != MICRO_OK);
+    micro_stream_close(st, MICRO_OK);
+    CHECK(chat_wait(&chat_seen.ended, 1));
+    chat_finish(&f);
+}
+
+/* ---- the end of a service -----------------------------------------------------------------------
+ */
+
+TEST_OF_THREADS(stream, stream_when_its_service_stops)
+{
+    chat_fixture f;
+    micro_stream *st;
+    chat_msg m;
+
+    REQUIRE(chat_begin_with(&f, (micro_service_opts){ .drain_ms = 50 }));
+    REQUIRE(CHECK_EQ_INT(stream_open(&f, NULL, &chat_echo_method, &st), MICRO_OK));
+    REQUIRE(chat_wait(&chat_seen.opened, 1));
+    micro_service_stop(f.server);
+    CHECK_EQ_INT(atomic_load(&chat_seen.ended), 1);
+    CHECK(chat_seen.canceled);
+    CHECK(chat_echo_recv_rsp(st, &m) != MICRO_OK);
+    chat_finish(&f);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------
+ */
+
+TEST(stream_tables_and_handlers_are_checked)
+{
+    micro_service *svc = micro_service_new(.name = "x");
+
+    hello_say_handle(svc, hello_on_say, NULL);
+    micro_service_handle_stream(svc, &hello_say_method, chat_on_echo, NULL);
+    CHECK_EQ_INT(micro_service_error(svc), MICRO_EINVAL);
+    micro_service_free(svc);
+    svc = micro_service_new(.name = "x");
+    chat_echo_handle(svc, chat_on_echo, NULL);
+    chat_echo_handle(svc, chat_on_echo, NULL);
+    CHECK_EQ_INT(micro_service_error(svc), MICRO_EEXIST);
+    micro_service_free(svc);
+    CHECK_EQ_INT(micro_stream_send(NULL, ""), MICRO_ENOMEM);
+    CHECK_EQ_INT(micro_stream_recv(NULL, svc), MICRO_ENOMEM);
+    CHECK_EQ_INT(micro_stream_end(NULL), MICRO_ENOMEM);
+    micro_stream_close(NULL, MICRO_OK);
 }

@@ -105,6 +105,265 @@ TEST(stream_on_ends_with_its_ctx)
     CHECK_EQ_INT(g.err, MICRO_ECANCELED);
     CHECK_EQ_INT(atomic_load(&g.ended), 1);
     CHECK(chat_wait(&chat_seen.ended, 1));
-    CHECK_EQ_INT(chat_seen.err, MICRO_EIO);
+    CHECK_EQ_INT(chat_seen.err, MICRO_ECANCELED);
     chat_finish(&f);
+}
+
+static micro_err streams_sum_handler(micro_ctx *ctx, micro_stream *st);
+
+/* Sends numbers 1 .. stop, as many as there is room for, and ends its side. */
+typedef struct streams_source {
+    int64_t next, stop, refused, got;
+    micro_err err;
+} streams_source;
+
+static void streams_pour(micro_stream *st, streams_source *s)
+{
+    micro_err err = MICRO_OK;
+
+    while (s->next <= s->stop && err == MICRO_OK) {
+        chat_msg m = { s->next, micro_s("0123456789012345678901234567890123456789") };
+        err = micro_stream_send(st, &m);
+        s->next += err == MICRO_OK;
+    }
+    s->refused += err == MICRO_EAGAIN;
+    if (s->next > s->stop)
+        CHECK_EQ_INT(micro_stream_end(st), MICRO_OK);
+}
+
+static void streams_poured(micro_ctx *ctx, micro_stream *st, void *arg)
+{
+    (void)ctx;
+    streams_pour(st, arg);
+}
+
+static void streams_sum_came(micro_ctx *ctx, micro_stream *st, micro_fn *fn, const void *msg,
+                             void *arg)
+{
+    (void)ctx;
+    (void)st;
+    (void)fn;
+    ((streams_source *)arg)->got = ((const chat_msg *)msg)->count;
+}
+
+static void streams_sum_end(micro_ctx *ctx, micro_stream *st, micro_err err, void *arg)
+{
+    (void)ctx;
+    (void)st;
+    ((streams_source *)arg)->err = err;
+}
+
+MICRO_STREAM(streams_sum, "Chat.SumOn", chat_msg, chat_msg);
+
+/* The sum goes out at the end, when the caller has ended its side. */
+static void streams_sum_add(micro_ctx *ctx, micro_stream *st, const chat_msg *m, void *arg)
+{
+    (void)ctx;
+    (void)st;
+    *(int64_t *)arg += m->count;
+}
+
+static void streams_sum_over(micro_ctx *ctx, micro_stream *st, micro_err err, void *arg)
+{
+    chat_msg m = { *(int64_t *)arg, { "", 0 } };
+
+    (void)ctx;
+    if (CHECK_EQ_INT(err, MICRO_EOS))
+        CHECK_EQ_INT(streams_sum_send_rsp(st, &m), MICRO_OK);
+    free(arg);
+}
+
+static micro_err streams_sum_handler(micro_ctx *ctx, micro_stream *st)
+{
+    int64_t *sum = calloc(1, sizeof *sum);
+
+    if (!sum)
+        return micro_fail(ctx, 503, "no memory");
+    streams_sum_on_req(st, streams_sum_add, streams_sum_over, sum);
+    return MICRO_OK;
+}
+
+TEST(stream_on_room_and_the_end_of_a_side)
+{
+    streams_source s = { .next = 1, .stop = 20000 };
+    micro_registry *reg = micro_registry_memory_new();
+    micro_service *svc = micro_service_new(.name = "sums", .address = "127.0.0.1:0",
+                                           .registry = reg, .drain_ms = 1000);
+    micro_stream *st;
+
+    streams_sum_handle(svc, streams_sum_handler, NULL);
+    REQUIRE(CHECK_EQ_INT(micro_service_start(svc), MICRO_OK));
+    micro_ctx *ctx = micro_ctx_new(svc);
+    REQUIRE(CHECK_EQ_INT(streams_sum(ctx, "sums", &st), MICRO_OK));
+    micro_stream_on_room(st, streams_poured);
+    /* All from callbacks but the first: that thread is done with it before it waits. */
+    chat_msg m = { 0, { "", 0 } };
+    CHECK_EQ_INT(streams_sum_send_req(st, &m), MICRO_OK);
+    micro_stream_on(st, streams_sum_came, NULL, streams_sum_end, &s);
+    streams_pour(st, &s);
+    CHECK_EQ_INT(micro_ctx_wait(ctx), MICRO_OK);
+    CHECK_EQ_INT(s.err, MICRO_EOS);
+    CHECK_EQ_INT(s.got, s.stop * (s.stop + 1) / 2);
+    micro_ctx_free(ctx);
+    micro_service_free(svc);
+    micro_registry_free(reg);
+}
+
+/* A caller that does not read: what waits for it stays small, and its messages stay where they are.
+ */
+TEST(stream_on_slow_reader_bounds_memory)
+{
+    chat_fixture f;
+    char req[4096], body[3000], text[2001];
+    int small = 4096, sent = 0;
+
+    REQUIRE(chat_begin(&f));
+    memset(text, 'y', sizeof text - 1);
+    text[2000] = 0;
+    snprintf(body, sizeof body, "{\"count\":1,\"text\":\"%s\"}", text);
+    snprintf(req, sizeof req,
+             "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nMicro-Stream: 1\r\n"
+             "Micro-Id: 1\r\nMicro-Endpoint: Chat.Back\r\nContent-Length: %zu\r\n\r\n%s",
+             strlen(body), body);
+    int fd = raw_connect(micro_service_address(f.server));
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    raw_send(fd, req);
+    REQUIRE(chat_wait(&chat_seen.opened, 1));
+    size_t n = strlen(req), at = 0;
+    for (int quiet = 0; quiet < 200 && sent < 200 * 1000 * 1000;) { /* until it takes no more */
+        ssize_t k = send(fd, req + at, n - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (k > 0) {
+            at = (at + (size_t)k) % n;
+            sent += (int)k;
+            quiet = 0;
+        } else {
+            quiet++;
+            raw_sleep(1);
+        }
+    }
+    CHECK(sent < 100 * 1000 * 1000);
+    CHECK_EQ_INT(atomic_load(&chat_seen.ended), 0);
+    close(fd);
+    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK(chat_seen.err == MICRO_EIO || chat_seen.err == MICRO_ECANCELED);
+    chat_finish(&f);
+}
+
+TEST(stream_on_when_its_service_stops)
+{
+    chat_fixture f;
+    micro_stream *st;
+    streams_got g = { 0 };
+
+    REQUIRE(chat_begin_with(&f, (micro_service_opts){ .drain_ms = 50 }));
+    REQUIRE(CHECK_EQ_INT(streams_open(&f, false, NULL, &st), MICRO_OK));
+    chat_back_on_rsp(st, streams_message, streams_end, &g);
+    REQUIRE(chat_wait(&chat_seen.opened, 1));
+    micro_service_stop(f.server);
+    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK_EQ_INT(chat_seen.err, MICRO_ECANCELED);
+    CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
+    CHECK_EQ_INT(g.err, MICRO_EIO);
+    chat_finish(&f);
+}
+
+static micro_err streams_twice_handler(micro_ctx *ctx, micro_stream *st)
+{
+    (void)ctx;
+    chat_back_on_req(st, chat_back_message, chat_back_end, NULL);
+    chat_back_on_req(st, chat_back_message, chat_back_end, NULL);
+    return MICRO_OK;
+}
+
+static micro_err streams_refuses(micro_ctx *ctx, micro_stream *st)
+{
+    chat_back_on_req(st, chat_back_message, chat_back_end, NULL);
+    return micro_fail(ctx, 409, "after all not");
+}
+
+TEST(stream_on_twice_and_then_an_error)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    const micro_method twice = { .size_ = sizeof twice,
+                                 .flags = MICRO_STREAMING,
+                                 .name = "Odd.Twice",
+                                 .req = &chat_msg_type,
+                                 .rsp = &chat_msg_type },
+                       refuses = { .size_ = sizeof refuses,
+                                   .flags = MICRO_STREAMING,
+                                   .name = "Odd.Refuses",
+                                   .req = &chat_msg_type,
+                                   .rsp = &chat_msg_type };
+    micro_service *svc = micro_service_new(.name = "odd", .address = "127.0.0.1:0", .registry = reg,
+                                           .drain_ms = 1000);
+    const micro_method *methods[] = { &twice, &refuses };
+
+    memset(&chat_seen, 0, sizeof chat_seen);
+    micro_service_handle_stream(svc, &twice, streams_twice_handler, NULL);
+    micro_service_handle_stream(svc, &refuses, streams_refuses, NULL);
+    REQUIRE(CHECK_EQ_INT(micro_service_start(svc), MICRO_OK));
+    micro_ctx *ctx = micro_ctx_new(svc);
+    for (int i = 0; i < 2; i++) {
+        micro_stream *st;
+        streams_got g = { 0 };
+        REQUIRE(CHECK_EQ_INT(micro_stream_open(ctx, "odd", methods[i], NULL, &st), MICRO_OK));
+        chat_back_on_rsp(st, streams_message, streams_end, &g);
+        CHECK_EQ_INT(micro_ctx_wait(ctx), MICRO_OK);
+        CHECK_EQ_INT(g.err, i ? 409 : 500);
+        CHECK(chat_wait(&chat_seen.ended, i + 1));
+        CHECK_EQ_INT(chat_seen.err, i ? 409 : MICRO_EINVAL);
+    }
+    micro_ctx_free(ctx);
+    micro_service_free(svc);
+    micro_registry_free(reg);
+}
+
+/* ---- many --------------------------------------------------------------------------------------
+ */
+
+/* Open at once, on two loops, each used once in the middle of the others: both ends are in this
+ * process, so a stream is two descriptors. As many as the limit of those allows. */
+TEST(stream_on_ten_thousand_open_at_once)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    size_t limit = (size_t)micro__raise_fd_limit(21000),
+           n = limit >= 21000 ? 10000 : (limit - 500) / 2;
+    micro_service *svc =
+        micro_service_new(.name = "chat", .address = "127.0.0.1:0", .registry = reg, .loops = 2,
+                          .max_conns = 20000, .drain_ms = 20000);
+    micro_stream **st = calloc(n, sizeof *st);
+    streams_got *g = calloc(n, sizeof *g);
+    uint64_t memory, threads;
+
+    if (n < 10000)
+        printf("# only %zu streams: %zu descriptors\n", n, limit);
+    memset(&chat_seen, 0, sizeof chat_seen);
+    chat_back_handle(svc, chat_on_back, NULL);
+    REQUIRE(CHECK_EQ_INT(micro_service_start(svc), MICRO_OK));
+    micro_ctx *ctx = micro_ctx_new(svc);
+    for (size_t i = 0; i < n; i++) {
+        if (!CHECK_EQ_INT(chat_back(ctx, "chat", &st[i]), MICRO_OK))
+            return;
+        chat_back_on_rsp(st[i], streams_message, streams_end, &g[i]);
+    }
+    REQUIRE(chat_wait(&chat_seen.opened, (int)n));
+    micro__process_usage(&memory, &threads);
+    CHECK(threads < 40);
+    for (size_t i = 0; i < n; i++) {
+        chat_msg m = { 0, micro_s("one of many") };
+        CHECK_EQ_INT(chat_back_send_req(st[i], &m), MICRO_OK);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!CHECK(chat_wait(&g[i].messages, 1)))
+            break;
+    for (size_t i = 0; i < n; i++)
+        micro_stream_close(st[i], MICRO_OK);
+    CHECK_EQ_INT(micro_ctx_wait(ctx), MICRO_OK);
+    CHECK(chat_wait(&chat_seen.ended, (int)n));
+    CHECK_EQ_INT(chat_seen.err, MICRO_EOS);
+    micro_ctx_free(ctx);
+    micro_service_free(svc);
+    micro_registry_free(reg);
+    free(st);
+    free(g);
 }

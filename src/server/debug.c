@@ -160,12 +160,22 @@ static micro_err debug_describe_invoke(micro_ctx *ctx, micro_fn *fn, const void 
 /* The routes have no function of a user's; the place must not be empty. */
 static void debug_nothing(void) {}
 
+static micro__route debug_route(micro__server *s, const micro_method *method,
+                                micro_invoke_fn *invoke)
+{
+    const micro__route r = {
+        .method = method, .invoke = invoke, .fn = debug_nothing, .state = s, .internal = true
+    };
+
+    return r;
+}
+
 MICRO_PRIVATE micro_err micro__server_add_debug(micro__server *s)
 {
     const micro__route routes[] = {
-        { &debug_health_method, debug_health_invoke, debug_nothing, NULL, s, true, { 0 }, NULL },
-        { &debug_stats_method, debug_stats_invoke, debug_nothing, NULL, s, true, { 0 }, NULL },
-        { &debug_describe_method, debug_describe_invoke, debug_nothing, NULL, s, true, { 0 }, NULL },
+        debug_route(s, &debug_health_method, debug_health_invoke),
+        debug_route(s, &debug_stats_method, debug_stats_invoke),
+        debug_route(s, &debug_describe_method, debug_describe_invoke),
     };
     micro_err err = MICRO_OK;
 

@@ -83,25 +83,26 @@ static micro_err stream_leave(micro_stream *st, micro_err err)
 
 /* ---- receiving ------------------------------------------------------------------------------ */
 
-static micro_err stream_lost(micro_stream *st, micro_ctx *ctx, micro_err err)
+static const char *stream_id(const micro_stream *st, const micro_ctx *ctx)
 {
-    const char *problem = st->pipe.problem;
-    const char *id = st->side->serving ? ctx->info.service : "go.micro.client.transport";
+    return st->side->serving ? ctx->info.service : "go.micro.client.transport";
+}
 
-    if (err == MICRO_ENOMEM)
-        return micro__ctx_local(ctx, err, "out of memory");
-    return micro__ctx_local_id(ctx, id, err, "%s", problem ? problem : "connection lost");
+/* A handler whose caller is not there any more is canceled. */
+static micro_err stream_gone(micro_stream *st, micro_ctx *ctx, const char *text)
+{
+    if (!st->side->serving)
+        return micro__ctx_local_id(ctx, stream_id(st, ctx), MICRO_EIO, "%s", text);
+    micro_ctx_cancel(st->ctx);
+    return micro__ctx_local_id(ctx, stream_id(st, ctx), MICRO_ECANCELED, "the caller is gone");
 }
 
 /* The peer's connection has ended where a message might begin. For some that is how they end. */
 static micro_err stream_fin(micro_stream *st, micro_ctx *ctx)
 {
-    if (st->pipe.ends_by_fin || atomic_load_explicit(&st->pipe.ended, memory_order_relaxed))
-        return MICRO_EOS;
-    if (st->side->serving)
-        micro_ctx_cancel(st->ctx);
-    return micro__ctx_local_id(
-        ctx, st->side->serving ? ctx->info.service : "go.micro.client.transport", MICRO_EIO, "EOF");
+    return st->pipe.ends_by_fin || atomic_load_explicit(&st->pipe.ended, memory_order_relaxed)
+               ? MICRO_EOS
+               : stream_gone(st, ctx, "EOF");
 }
 
 MICRO_PRIVATE micro_err micro__stream_message(micro_stream *st, micro_ctx *ctx, micro_err err,
@@ -124,8 +125,12 @@ MICRO_PRIVATE micro_err micro__stream_message(micro_stream *st, micro_ctx *ctx, 
     case MICRO_ECANCELED:
         micro__ctx_local(ctx, err, "stream timeout: context canceled");
         break;
+    case MICRO_EIO:
+        err = stream_gone(st, ctx, "connection lost");
+        break;
     default:
-        err = stream_lost(st, ctx, err);
+        micro__ctx_local_id(ctx, stream_id(st, ctx), err, "%s",
+                            st->pipe.problem ? st->pipe.problem : micro_strerror(err));
     }
     if (over)
         atomic_store_explicit(&st->over, err, memory_order_release);
