@@ -470,6 +470,52 @@ def board():
     return call(BOARD, "Board.Read", {})
 
 
+STREAM = "go.micro.srv.stream"
+
+
+def stream(method, message, lines="", *flags):
+    """Exit code, the messages that micro stream prints, and what it says."""
+    ran = subprocess.run([MICRO, "stream", "--json", *flags, STREAM, method, json.dumps(message)],
+                         input=lines.encode(), capture_output=True, timeout=SECONDS, check=False)
+    return ran.returncode, [json.loads(line) for line in ran.stdout.splitlines()], ran.stderr.decode()
+
+
+def test_stream():
+    with Service("stream", found=STREAM):
+        equal(run(example("stream"), "5"), (0, "0\n1\n2\n3\n4\n", ""))
+        equal(run(example("stream"), "0"), (0, "", ""))
+        equal(run(example("stream"), "3", "1", "2"), (0, "3\n1\n2\n", ""))
+        code, out, err = run(example("stream"), "--", "-1")
+        check(code == 1 and not out and "count is negative" in err, "it said %r %r" % (out, err))
+
+
+def test_stream_by_the_command():
+    with Service("stream", found=STREAM):
+        numbers = [{}] + [{"count": n} for n in range(1, 100)]
+        equal(stream("Streamer.ServerStream", {"count": 100}), (0, numbers, ""))
+        lines = "".join(json.dumps({"count": n}) + "\n" for n in range(1, 50)) + '{"count":-1}'
+        equal(stream("Streamer.Stream", {"count": 0}, lines), (0, numbers[:50], ""))
+        equal(stream("Streamer.Stream", {"count": 7}, "", "--timeout=5s"), (0, [{"count": 7}], ""))
+
+
+def test_stream_many_at_once():
+    """A stream that waits for its caller does not keep others waiting."""
+    with Service("stream", found=STREAM):
+        held = [subprocess.Popen([MICRO, "stream", "--json", STREAM, "Streamer.Stream", '{"count":1}'],
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(5)]
+        for one in held:
+            equal(json.loads(one.stdout.readline()), {"count": 1})
+        equal(run(example("stream"), "2"), (0, "0\n1\n", ""))
+        for one in held:
+            equal(one.communicate(b'{"count":2}\n', timeout=SECONDS)[0], b'{"count":2}\n')
+            equal(one.returncode, 0)
+
+
+def test_stream_without_a_service():
+    code, out, err = run(example("stream"), "5")
+    check(code == 1 and not out and "none available" in err, "it said %r %r" % (out, err))
+
+
 def test_poll_loop():
     with Service("poll-loop", found=BOARD) as service:
         service.type("hello\n")
