@@ -17,12 +17,13 @@ import sys
 import time
 
 import cli_describe
+import cli_stream
 from cli_tools import (check, definition, enter_network, environment, equal, expect, golden, GREETER,
                        greeter, MICRO, Odd, odd, on_terminal, registered, ROOT, run, Running,
                        SECONDS, Skip, STARTED, until, words_of)
 
 HINT = "\n\nRun 'micro --help' for usage.\n"
-COMMANDS = ["registry", "query, call", "health", "stats", "describe", "watch", "list", "register", "deregister", "get",
+COMMANDS = ["registry", "query, call", "stream", "health", "stats", "describe", "watch", "list", "register", "deregister", "get",
             "completion", "version", "help, h"]
 
 
@@ -55,7 +56,7 @@ def test_help_of_all():
 def test_help_of_commands():
     for path in ("registry", "registry list", "registry list services", "registry register service",
                  "registry deregister service", "registry get service", "query", "call", "health",
-                 "stats", "describe", "watch", "list", "list services", "register", "register service", "deregister",
+                 "stream", "stats", "describe", "watch", "list", "list services", "register", "register service", "deregister",
                  "deregister service", "get", "get service", "completion", "version", "help", "h",
                  "man"):
         words = path.split()
@@ -580,7 +581,7 @@ source <($micro completion zsh)
 """
 
 COMPLETIONS = (
-    ([""], "registry query call health stats describe watch list register deregister get completion version "
+    ([""], "registry query call stream health stats describe watch list register deregister get completion version "
            "help h"),
     (["list", ""], "services"), (["registry", ""], "list register deregister get"),
     (["registry", "get", ""], "service"), (["completion", ""], "bash zsh"),
@@ -639,7 +640,7 @@ def test_completion_in_zsh():
 def main():
     enter_network()
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    tests = [(name, fn) for names in (globals(), vars(cli_describe)) for name, fn in names.items()
+    tests = [(name, fn) for names in (globals(), vars(cli_describe), vars(cli_stream)) for name, fn in names.items()
              if name.startswith("test_")]
     for name, fn in tests:
         if sys.argv[1:] and not any(word in name for word in sys.argv[1:]):
