@@ -112,7 +112,7 @@ static void pipe_consume(micro__pipe *p, size_t n)
 static micro_err pipe_message(micro__pipe *p, micro__piece *m)
 {
     bool parsed = !p->as.head;
-    size_t total;
+    size_t total = 0;
     micro_err err = parsed ? pipe_head(p, m) : MICRO_OK;
 
     if (err == MICRO_OK)

@@ -62,11 +62,12 @@ static void stream_release(micro_stream *st)
 }
 
 /* False: it is closed. */
-static bool stream_enter(micro_stream *st)
+static bool stream_enter(micro_stream *st, bool sending)
 {
     micro__lock(&st->pipe.lock);
     bool open = !st->closed;
     st->users += open;
+    st->sending |= open && sending;
     micro__unlock(&st->pipe.lock);
     return open;
 }
@@ -74,11 +75,19 @@ static bool stream_enter(micro_stream *st)
 static micro_err stream_leave(micro_stream *st, micro_err err)
 {
     micro__lock(&st->pipe.lock);
-    bool closed = st->closed, last = --st->users == 0;
+    bool closed = st->closed, last = --st->users == 0 && !st->message;
     micro__unlock(&st->pipe.lock);
     if (closed && last && !st->side->serving)
         stream_release(st);
     return closed ? MICRO_ECLOSED : err;
+}
+
+static micro_err stream_sent(micro_stream *st, micro_err err)
+{
+    micro__lock(&st->pipe.lock);
+    st->sending = false;
+    micro__unlock(&st->pipe.lock);
+    return stream_leave(st, err);
 }
 
 /* ---- receiving ------------------------------------------------------------------------------ */
@@ -177,7 +186,7 @@ MICRO_API micro_err micro_stream_recv(micro_stream *st, void *msg)
     micro_err over = atomic_load_explicit(&st->over, memory_order_relaxed);
     if (over != MICRO_OK)
         return over;
-    if (!stream_enter(st))
+    if (!stream_enter(st, false))
         return MICRO_ECLOSED;
     micro__ctx_clear_error(st->ctx);
     return stream_leave(st, stream_recv(st, msg));
@@ -226,12 +235,12 @@ MICRO_API micro_err micro_stream_send(micro_stream *st, const void *msg)
         return MICRO_EINVAL;
     if (st->pipe.driven || st->message)
         return micro__drive_send(st, msg);
-    if (!micro__stream_may_send(st) || !stream_enter(st))
+    if (!micro__stream_may_send(st) || !stream_enter(st, true))
         return MICRO_ECLOSED;
     micro_err err = micro__stream_encode(st, msg);
     if (err == MICRO_OK)
         err = micro__pipe_send(&st->pipe, st->ctx, &st->head, &st->body);
-    return stream_leave(st, err);
+    return stream_sent(st, err);
 }
 
 /* ---- ending --------------------------------------------------------------------------------- */
@@ -253,7 +262,7 @@ MICRO_API micro_err micro_stream_end(micro_stream *st)
         return MICRO_ENOMEM;
     if (st->side->serving)
         return MICRO_EINVAL;
-    if (!micro__stream_may_send(st) || !stream_enter(st))
+    if (!micro__stream_may_send(st) || !stream_enter(st, true))
         return MICRO_ECLOSED;
     stream_empty(st);
     micro_err err = st->side->last(st, MICRO_OK, &st->head, &st->body);
@@ -266,7 +275,7 @@ MICRO_API micro_err micro_stream_end(micro_stream *st)
     }
     if (st->pipe.driven)
         micro__pipe_kick(&st->pipe);
-    return stream_leave(st, err);
+    return stream_sent(st, err);
 }
 
 MICRO_API void micro_stream_close(micro_stream *st, micro_err err)
@@ -274,21 +283,22 @@ MICRO_API void micro_stream_close(micro_stream *st, micro_err err)
     if (!st)
         return;
     micro__lock(&st->pipe.lock);
-    bool before = st->closed, used = st->users > 0;
+    bool before = st->closed, sending = st->sending, used = st->users++ > 0;
     st->closed = true;
-    st->why = before ? st->why : err;
-    micro__unlock(&st->pipe.lock);
-    if (before)
-        return;
-    if (st->message) {
-        if (st->pipe.driven)
-            micro__pipe_kick(&st->pipe);
+    if (!before)
+        st->why = err;
+    if (st->message) { /* its loop does the rest, and frees it: nothing is touched after this */
+        st->users--;
+        micro__pipe_kick(&st->pipe);
+        micro__unlock(&st->pipe.lock);
         return;
     }
-    if (!used && (st->side->serving || st->over == MICRO_OK))
-        micro__stream_last(st, err);
-    if (used)
-        micro__sock_shutdown(st->pipe.fd); /* whoever waits in it returns, and frees it */
-    else if (!st->side->serving)
-        stream_release(st);
+    micro__unlock(&st->pipe.lock);
+    if (!before) {
+        if (!sending && (st->side->serving || st->over == MICRO_OK))
+            micro__stream_last(st, err);
+        if (used)
+            micro__sock_shutdown(st->pipe.fd); /* whoever waits in it returns, and frees it */
+    }
+    stream_leave(st, MICRO_OK);
 }

@@ -32,7 +32,8 @@ struct micro_stream {
     micro_buf head, body; /* of the message being sent */
     atomic_int over;      /* MICRO_OK, or what receiving has ended with */
     atomic_bool ended;    /* nothing more is sent */
-    int users;            /* in a call that may wait; under pipe.lock, as the next two */
+    int users;            /* in a call that may wait; under pipe.lock, as the next three */
+    bool sending;         /* one of them */
     bool closed;          /* by the user; freed by the last of them */
     micro_err why;        /* what close was given */
     /* callbacks */
