@@ -537,10 +537,11 @@ static void async_wait(async_waiter *w, micro__engine *e)
 
 MICRO_PRIVATE micro_err micro__call_hedged(micro__call *k)
 {
-    micro__engine *e = k->c->engine(k->ctx->svc);
+    micro__engine *e;
     async_waiter w = { .over = false };
 
-    if (!e || (!micro__engine_threaded(e) && micro__engine_inside()))
+    if (k->c->engine(k->ctx->svc, &e) != MICRO_OK ||
+        (!micro__engine_threaded(e) && micro__engine_inside()))
         return micro__call_attempts(k); /* nobody else would drive the loop */
     micro__async *a = micro__arena_zero(&k->ctx->arena, sizeof *a);
     if (!a)

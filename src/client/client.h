@@ -74,8 +74,8 @@ typedef struct micro__client {
     micro_call_opts defaults; /* 0 where nothing was said */
     bool trace;               /* a call without a trace begins one */
     micro__budgets budgets;
-    /* Where the hedged calls of a service run; NULL: it cannot be opened. */
-    micro__engine *(*engine)(micro_service *svc);
+    /* Where hedged calls and the callbacks of streams run. */
+    micro_err (*engine)(micro_service *svc, micro__engine **out);
 } micro__client;
 
 /* micro_call, with svc's own checks done. */
@@ -95,10 +95,9 @@ MICRO_PRIVATE size_t micro__client_start_all(micro__client *c, micro__engine *e,
                                              const void *req, const micro_call_opts *opts,
                                              micro_done_fn *done, micro_fn *fn, void *arg);
 
-typedef micro_err micro__engine_of(micro_service *svc, micro__engine **out);
-/* micro_stream_open; engine is asked for once the stream gets callbacks. */
+/* micro_stream_open. */
 MICRO_PRIVATE micro_err micro__client_open(micro__client *c, micro_ctx *ctx, const char *service,
                                            const micro_method *method, const micro_call_opts *opts,
-                                           micro__engine_of *engine, micro_stream **out);
+                                           micro_stream **out);
 
 #endif

@@ -186,7 +186,7 @@ static micro_err opening_attempt(micro__call *k)
 
 MICRO_PRIVATE micro_err micro__client_open(micro__client *c, micro_ctx *ctx, const char *service,
                                            const micro_method *method, const micro_call_opts *opts,
-                                           micro__engine_of *engine, micro_stream **out)
+                                           micro_stream **out)
 {
     opening *o = micro__alloc_zero(sizeof *o);
     micro__call k = { .c = c,
@@ -211,7 +211,7 @@ MICRO_PRIVATE micro_err micro__client_open(micro__client *c, micro_ctx *ctx, con
         return err;
     }
     micro__ctx_clear_error(ctx); /* of an attempt before */
-    o->st.engine = engine;
+    o->st.engine = c->engine;
     micro__stream_begin(&o->st, ctx, &opening_side, method->rsp, method->req);
     *out = &o->st;
     return MICRO_OK;

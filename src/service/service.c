@@ -146,9 +146,12 @@ static void service_plugins(micro_service *svc)
         micro__service_stick(svc, MICRO_EUSAGE, "%s", why);
 }
 
-static micro__engine *service_engine_of(micro_service *svc)
+static micro_err service_engine_of(micro_service *svc, micro__engine **out)
 {
-    return micro__service_engine(svc) == MICRO_OK ? svc->engine : NULL;
+    micro_err err = micro__service_engine(svc);
+
+    *out = svc->engine;
+    return err;
 }
 
 static void service_client(micro_service *svc)
@@ -527,14 +530,6 @@ MICRO_API size_t micro_call_start_all(micro_ctx *ctx, const char *service,
     return 0;
 }
 
-static micro_err service_engine_of(micro_service *svc, micro__engine **out)
-{
-    micro_err err = micro__service_engine(svc);
-
-    *out = svc->engine;
-    return err;
-}
-
 MICRO_API micro_err micro_stream_open(micro_ctx *ctx, const char *service,
                                       const micro_method *method, const micro_call_opts *opts,
                                       micro_stream **out)
@@ -550,6 +545,5 @@ MICRO_API micro_err micro_stream_open(micro_ctx *ctx, const char *service,
     micro_err err = service_call_checks(ctx, service, method);
     if (err != MICRO_OK)
         return err;
-    return micro__client_open(&ctx->svc->client, ctx, service, method, opts, service_engine_of,
-                              out);
+    return micro__client_open(&ctx->svc->client, ctx, service, method, opts, out);
 }
