@@ -136,6 +136,11 @@ void micro__conn_gone(micro__conn *c)
     (void)c;
 }
 
+void micro__conn_hup(micro__conn *c)
+{
+    (void)c;
+}
+
 void micro__conn_join(micro__loop *l, micro__conn *c)
 {
     model_conn *m = (model_conn *)(void *)c;
