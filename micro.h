@@ -7,11 +7,10 @@
  * This header is the manual; what is not in it is not API. Sections 4 to 7 make a service.
  *
  *    1 Configuration    2 Version, errors    3 Strings, lists    4 Messages      5 Context
- *    6 Service          7 Calls              8 Async calls       9 Streams
- *   11 Middleware      12 Choosing nodes    13 Registry         15 Transport
+ *    6 Service          7 Calls              8 Async calls       9 Streams      10 Events
+ *   11 Middleware      12 Choosing nodes    13 Registry         14 Broker       15 Transport
  *   16 Codecs, JSON    17 Flags, plug-ins   18 Running          19 Log, metrics
- *   20 Memory
- *   21 Toolkit         22 Machinery (not for reading)
+ *   20 Memory          21 Toolkit           22 Machinery (not for reading)
  *
  * Rules that hold everywhere
  *  - You lend inputs for the duration of the call. What the library hands you lives in a micro_ctx
@@ -362,6 +361,7 @@ MICRO_API const char *micro_ctx_strerror(micro_ctx *ctx);
 /* ---- 6. Service ------------------------------------------------------------------------------*/
 
 typedef struct micro_registry micro_registry;
+typedef struct micro_broker micro_broker;
 typedef struct micro_transport micro_transport;
 typedef struct micro_selector micro_selector;
 typedef struct micro_codec micro_codec;
@@ -390,6 +390,7 @@ typedef struct micro_service_opts {
     const micro_codec *const *codecs; /* more content types */
     size_t ncodecs;
     micro_registry *registry;      /* mdns */
+    micro_broker *broker;          /* http */
     micro_transport *transport;    /* http */
     micro_selector *selector;      /* cache */
     const micro_call_opts *call;   /* for every call that says nothing else */
@@ -643,6 +644,48 @@ typedef micro_err micro_stream_fn(micro_ctx *ctx, micro_stream *st);
 MICRO_API void micro_service_handle_stream(micro_service *svc, const micro_method *method,
                                            micro_stream_fn *fn, void *state);
 
+/* ---- 10. Events ---------------------------------------------------------------------------------
+ * MICRO_TOPIC(greetings, "go.micro.topic.greetings", greeting) defines, typed:
+ *
+ *     micro_err greetings_publish(ctx, &msg);             greetings_publish_with(ctx, &msg, opts)
+ *     void greetings_subscribe(svc, handler, state);      greetings_subscribe_with(..., opts)
+ *         micro_err handler(micro_ctx *ctx, const greeting *msg);
+ *
+ * MICRO_OK from the handler acknowledges; an error asks the broker to deliver again, where it can
+ * (http and memory cannot: at most once). Metadata of the event is in ctx, its topic in
+ * micro_ctx_info. An event outlives its publisher: nobody cancels the ctx but the end of a stop. */
+
+#define MICRO_TOPIC(id, topic, T) MICRO_TOPIC_(id, topic, T)
+
+typedef struct micro_publish_opts {
+    MICRO_SIZE_(micro_publish_opts);
+    const char *content_type;      /* application/json; application/protobuf */
+    const char *key;               /* for brokers that partition */
+} micro_publish_opts;
+
+typedef struct micro_subscribe_opts {
+    MICRO_SIZE_(micro_subscribe_opts);
+    const char *queue;             /* of those that share a queue, one gets the event */
+    bool internal;                 /* not listed as an endpoint */
+    int max_running;               /* events handled at once, .max_threads / 4; 1: in order */
+} micro_subscribe_opts;
+
+/* Hands the event to the broker; OK is not delivery. Waits only to find out who subscribes, and
+ * while subscribers that keep taking events have no room for more. [- | ENOTFOUND: nobody
+ * subscribes; EAGAIN: none of them has room; ECONNECT: none can be reached; EIO EFORMAT ECODEC
+ * ETOOBIG ETIMEDOUT ECANCELED EINVAL ENOMEM, what stuck | ctx] */
+MICRO_API MICRO_CHECKED micro_err micro_publish(micro_ctx *ctx, const char *topic,
+                                                const micro_type *type, const void *msg,
+                                                const micro_publish_opts *opts);
+
+/* Subscribes for the life of the service; type is kept, strings are copied. Handlers run in
+ * parallel and may block. For less, micro_broker_subscribe. [- | sticky EINVAL ENOMEM | setup] */
+typedef micro_err micro_receive_fn(micro_ctx *ctx, micro_fn *fn, const void *msg);
+MICRO_API void micro_service_subscribe(micro_service *svc, const char *topic,
+                                       const micro_type *type, micro_receive_fn *receive,
+                                       micro_fn *fn, void *state,
+                                       const micro_subscribe_opts *opts);
+
 /* ---- 11. Middleware ----------------------------------------------------------------------------
  * One type for four places. It may look, change metadata, refuse with micro_fail, run the rest more
  * than once, or answer by itself: that is also how a client is replaced in a test. First registered
@@ -834,12 +877,60 @@ MICRO_API micro_registry *micro_registry_memory_new(void);
 MICRO_API void micro_registry_free(micro_registry *reg);
 MICRO_API micro_registry *micro_service_registry(micro_service *svc); /* in use. [lib | - | any] */
 
+/* ---- 14. Broker --------------------------------------------------------------------------------
+ * A broker of yours is a struct whose first member is micro_broker. Ops are called from any thread
+ * at once; one that is NULL is MICRO_ENOSYS. */
+
+typedef struct micro_msg { micro_pairs header; micro_bytes body; } micro_msg;
+typedef micro_err micro_event_fn(void *arg, micro_ctx *ctx, const char *topic,
+                                 const micro_msg *msg);
+typedef struct micro_sub micro_sub;
+
+/* connect: before anything else; once more for a further service that shares it, and disconnect as
+ * often. disconnect: what was published is sent, for some seconds at most. unsubscribe: takes no
+ * more; what was taken is handled for drain_ms (OFF: for ever), then canceled; ETIMEDOUT if a
+ * handler runs even so, and the subscription ends with it. In that subscription's own callback it
+ * waits for nothing, and what waits is dropped. */
+typedef struct micro_broker_ops {
+    MICRO_SIZE_(micro_broker_ops);
+    const char *name;
+    micro_err (*connect)(micro_broker *, micro_ctx *, micro_service *);
+    void (*disconnect)(micro_broker *);
+    micro_err (*publish)(micro_broker *, micro_ctx *, const char *topic, const micro_msg *,
+                         const micro_publish_opts *);
+    micro_err (*subscribe)(micro_broker *, micro_ctx *, const char *topic,
+                           const micro_subscribe_opts *, micro_event_fn *, void *arg,
+                           micro_sub **out);
+    micro_err (*unsubscribe)(micro_broker *, micro_sub *, int drain_ms);
+    const char *(*address)(micro_broker *); /* where it listens, or is; may be NULL */
+    void (*free)(micro_broker *);
+} micro_broker_ops;
+struct micro_broker { const micro_broker_ops *ops; };
+
+/* A raw subscription, at any time between start and stop of ctx's service; a client's is connected
+ * by it. OK from event = ack; the event's ctx, topic and message end with the callback.
+ * unsubscribe: no callback starts after it; it waits for those that run, unless called by one.
+ * [sub: you, unsubscribe | ENOSYS ECONNECT EIO EBUSY EINVAL ENOMEM, the registry's | any] */
+MICRO_API MICRO_CHECKED micro_err micro_broker_subscribe(micro_broker *broker, micro_ctx *ctx,
+                                                         const char *topic,
+                                                         const micro_subscribe_opts *opts,
+                                                         micro_event_fn *event, void *arg,
+                                                         micro_sub **out);
+MICRO_API void micro_broker_unsubscribe(micro_broker *broker, micro_sub *sub);
+
+/* http: point to point over the registry; each process listens at address (host:port, NULL: any
+ * free port) for what its subscriptions get. memory: this process.
+ * [you: micro_broker_free | NULL: ENOMEM | any; free last] */
+MICRO_API micro_broker *micro_broker_http_new(const char *address);
+MICRO_API micro_broker *micro_broker_memory_new(void);
+MICRO_API void micro_broker_free(micro_broker *broker);
+MICRO_API micro_broker *micro_service_broker(micro_service *svc); /* in use. [lib | - | any] */
+
 /* ---- 15. Transport -----------------------------------------------------------------------------
  * Whole messages between two ends. The ops block, until the ctx's deadline at most. send: an error
  * says that the peer cannot have the whole message. deliver may be called from any thread; the
  * answer is a send on `from` before deliver returns; msg lives as long and may be overwritten. */
 
-typedef struct micro_msg { micro_pairs header; micro_bytes body; } micro_msg;
 typedef struct micro_listener micro_listener;
 typedef struct micro_sock micro_sock;
 typedef void micro_deliver_fn(void *arg, micro_sock *from, micro_msg *msg);
@@ -927,6 +1018,7 @@ struct micro_flag {                /* the variable pointed at holds the default 
 struct micro_plugin {              /* what --registry=name makes; address may be NULL */
     const char *name;
     micro_registry *(*registry)(const char *address);
+    micro_broker *(*broker)(const char *address);
     micro_transport *(*transport)(const char *address);
     micro_selector *(*selector)(micro_registry *registry);
 };
@@ -1094,6 +1186,24 @@ MICRO_API bool micro_list_grow_(micro_ctx *ctx, void *list, size_t element_size)
                                       void (*fn_)(micro_ctx *, micro_stream *, const T *, void *), \
                                       micro_end_fn *end_, void *arg_) \
     { micro_stream_on(st_, id##_message_##side##_, (micro_fn *)fn_, end_, arg_); }
+
+#define MICRO_TOPIC_(id, topic, T) \
+    MICRO_INLINE_ MICRO_CHECKED micro_err id##_publish(micro_ctx *ctx_, const T *msg_) \
+    { return micro_publish(ctx_, topic, &T##_type, msg_, NULL); } \
+    MICRO_INLINE_ MICRO_CHECKED micro_err id##_publish_with(micro_ctx *ctx_, const T *msg_, \
+                                                            const micro_publish_opts *opts_) \
+    { return micro_publish(ctx_, topic, &T##_type, msg_, opts_); } \
+    MICRO_INLINE_ micro_err id##_receive_(micro_ctx *ctx_, micro_fn *fn_, const void *msg_) \
+    { return ((micro_err (*)(micro_ctx *, const T *))fn_)(ctx_, (const T *)msg_); } \
+    MICRO_INLINE_ void id##_subscribe_with(micro_service *svc_, \
+                                           micro_err (*fn_)(micro_ctx *, const T *), void *state_, \
+                                           const micro_subscribe_opts *opts_) \
+    { micro_service_subscribe(svc_, topic, &T##_type, id##_receive_, (micro_fn *)fn_, state_, \
+                              opts_); } \
+    MICRO_INLINE_ void id##_subscribe(micro_service *svc_, \
+                                      micro_err (*fn_)(micro_ctx *, const T *), void *state_) \
+    { id##_subscribe_with(svc_, fn_, state_, NULL); } \
+    MICRO_ASSERT_(sizeof #id > 1, "eats the semicolon")
 
 /* The rows of a table: kind by pasting, member type checked at compile time. */
 #define MICRO_FIELD(kind, T, m, tag) \

@@ -17,14 +17,15 @@ import sys
 import time
 
 import cli_describe
+import cli_events
 import cli_stream
 from cli_tools import (check, definition, enter_network, environment, equal, expect, golden, GREETER,
                        greeter, MICRO, Odd, odd, on_terminal, registered, ROOT, run, Running,
                        SECONDS, Skip, STARTED, until, words_of)
 
 HINT = "\n\nRun 'micro --help' for usage.\n"
-COMMANDS = ["registry", "query, call", "stream", "health", "stats", "describe", "watch", "list", "register", "deregister", "get",
-            "completion", "version", "help, h"]
+COMMANDS = ["registry", "query, call", "stream", "publish", "subscribe", "health", "stats", "describe",
+            "watch", "list", "register", "deregister", "get", "completion", "version", "help, h"]
 
 
 # ---- help --------------------------------------------------------------------------------------
@@ -55,8 +56,9 @@ def test_help_of_all():
 
 def test_help_of_commands():
     for path in ("registry", "registry list", "registry list services", "registry register service",
-                 "registry deregister service", "registry get service", "query", "call", "health",
-                 "stream", "stats", "describe", "watch", "list", "list services", "register", "register service", "deregister",
+                 "registry deregister service", "registry get service", "query", "call",
+                 "stream", "publish", "subscribe", "health", "stats", "describe", "watch", "list",
+                 "list services", "register", "register service", "deregister",
                  "deregister service", "get", "get service", "completion", "version", "help", "h",
                  "man"):
         words = path.split()
@@ -72,8 +74,9 @@ def test_help_of_commands():
 def test_flags_of_the_document():
     with open(os.path.join(ROOT, "docs", "cli.md"), encoding="utf-8") as f:
         named = re.findall(r"^\| `--(\w+)", f.read(), re.MULTILINE)
-    shown = [flag for page in (run("--help")[1], run("call", "--help")[1],
-                                   run("watch", "--help")[1])
+    commands = ("call", "watch", "publish", "subscribe")
+    pages = [run("--help")[1]] + [run(name, "--help")[1] for name in commands]
+    shown = [flag for page in pages
              for flag in re.findall(r"^   --(\w+)", page, re.MULTILINE)
              if flag not in ("help", "version")]
     equal(named, shown)
@@ -110,7 +113,7 @@ def test_usage_of_global_flags():
             (["--client_pool_ttl", "7", "version"], "failed to parse client_pool_ttl: 7"),
             (["--client", "grpc", "list"], "Client grpc not found; there is rpc, also called mucp"),
             (["--server", "grpc", "list"], "Server grpc not found; there is rpc, also called mucp"),
-            (["--broker", "nats", "version"], "Broker nats not found"),
+            (["--broker", "nats", "list", "services"], "Broker nats not found"),
             (["--registry_address=1.2.3.4", "list", "services"],
              "registry_address needs a registry: give --registry too"),
             (["--registry=mdns", "--registry_address=1.2.3.4", "list", "services"],
@@ -171,6 +174,16 @@ def test_usage_of_commands():
             (["call", "--content_type", "text/x", "a", "B.C"], "Unsupported Content-Type: text/x"),
             (["call", "a", "B.C", "[1]"], "the request is not a JSON object"),
             (["call", "a", "B.C", "null"], "the request is not a JSON object"),
+            (["publish"], "require topic and message"),
+            (["publish", "a.topic"], "require topic and message"),
+            (["publish", "a.topic", "{bad"],
+             "invalid character 'b' looking for beginning of object key string"),
+            (["publish", "--content_type", "text/x", "a.topic", "x"],
+             "Unsupported Content-Type: text/x"),
+            (["publish", "--header", "a b=v", "a.topic", "{}"],
+             'invalid value "a b=v" for flag -header'),
+            (["subscribe"], "require topic"), (["subscribe", ""], "require topic"),
+            (["subscribe", "--queue"], "Incorrect Usage: flag needs an argument: -queue"),
             (["register", "service"], "require service definition"),
             (["deregister", "service"], "require service definition"),
             (["register", "service", "{bad"],
@@ -581,8 +594,8 @@ source <($micro completion zsh)
 """
 
 COMPLETIONS = (
-    ([""], "registry query call stream health stats describe watch list register deregister get completion version "
-           "help h"),
+    ([""], "registry query call stream publish subscribe health stats describe watch list register "
+           "deregister get completion version help h"),
     (["list", ""], "services"), (["registry", ""], "list register deregister get"),
     (["registry", "get", ""], "service"), (["completion", ""], "bash zsh"),
     (["--registry", ""], "mdns memory"), (["-log_level", ""], "none error warn info debug"),
@@ -640,8 +653,9 @@ def test_completion_in_zsh():
 def main():
     enter_network()
     counts = {"passed": 0, "failed": 0, "skipped": 0}
-    tests = [(name, fn) for names in (globals(), vars(cli_describe), vars(cli_stream)) for name, fn in names.items()
-             if name.startswith("test_")]
+    tests = [(name, fn)
+             for names in (globals(), vars(cli_describe), vars(cli_events), vars(cli_stream))
+             for name, fn in names.items() if name.startswith("test_")]
     for name, fn in tests:
         if sys.argv[1:] and not any(word in name for word in sys.argv[1:]):
             continue

@@ -516,6 +516,50 @@ def test_stream_without_a_service():
     check(code == 1 and not out and "none available" in err, "it said %r %r" % (out, err))
 
 
+TICKS = "go.micro.topic.ticks"
+PUBSUB = "go.micro.srv.pubsub"
+
+
+def pubsub(*args):
+    return Service("pubsub", *args, quiet=False)
+
+
+def lines_of(service, wanted):
+    """What a program prints, up to a line that matches."""
+    seen = []
+    while not seen or not re.fullmatch(wanted, seen[-1]):
+        line = service.process.stdout.readline().decode()
+        check(line, "%s: no line like %s among %r" % (service.command[0], wanted, seen))
+        seen.append(line.rstrip("\n"))
+    return seen
+
+
+def subscribers(n):
+    until("%d subscribe" % n,
+          lambda: run(MICRO, "get", "service", "topic:" + TICKS)[1].count("broker-") == n)
+
+
+def test_pubsub():
+    with pubsub() as one, pubsub() as two:
+        subscribers(2)
+        for service in (one, two):
+            for line in lines_of(service, TICKS + r": tick [2-9]\d* from " + PUBSUB):
+                check(re.fullmatch(TICKS + r": tick \d+ from " + PUBSUB, line), line)
+        equal(run(MICRO, "publish", TICKS, '{"id":"mine","number":"7"}'), (0, "", ""))
+        for service in (one, two):
+            lines_of(service, TICKS + ": mine 7 from micro")
+
+
+def test_pubsub_in_a_queue():
+    with pubsub("--queue=q") as one, pubsub("--queue=q") as two:
+        subscribers(2)
+        for i in range(1, 11):
+            equal(run(MICRO, "publish", TICKS, json.dumps({"id": "mine", "number": i})),
+                  (0, "", ""))
+    numbers = re.findall(r": mine (\d+) from micro\n", one.out + two.out)
+    equal(sorted(map(int, numbers)), list(range(1, 11)))
+
+
 def test_poll_loop():
     with Service("poll-loop", found=BOARD) as service:
         service.type("hello\n")

@@ -216,7 +216,6 @@ TEST(flags_wrong_lines)
           "invalid value \"a=\001\" for flag -server_metadata: it holds a control character" },
         { "p --client grpc", "Client grpc not found; there is rpc, also called mucp" },
         { "p --server grpc", "Server grpc not found; there is rpc, also called mucp" },
-        { "p --broker nats", "Broker nats not found" },
         { "p --registry_address a", "registry_address needs a registry: give --registry too" },
         { "p --%s%n", "flag provided but not defined: -%s%n" },
         { "p --client_pool_ttl %s%n", "failed to parse client_pool_ttl: %s%n" },
@@ -236,7 +235,7 @@ TEST(flags_wrong_lines)
 TEST(flags_long_values)
 {
     static const char *const names[] = { "server_name", "client_retries", "client_pool_ttl",
-                                         "log_level", "server_metadata", "broker", "x" };
+                                         "log_level", "server_metadata", "server", "x" };
     static char word[70000];
 
     for (size_t i = 0; i < MICRO_COUNTOF(names); i++) {

@@ -26,6 +26,7 @@ LAYERS = {
 }
 LAYERS.update({name: set(_LOW) for name in _PLUGINS})
 LAYERS["selector"].add("registry")  # it keeps what a registry says
+LAYERS["broker"] |= {"registry", "selector"}  # it finds subscribers there
 LAYERS.update({name: _LOW | _PLUGINS | {"stream"} for name in _ENDS})
 
 # ISO C11, less threads.h, which is not everywhere.

@@ -26,6 +26,7 @@ typedef bool atomic_bool;
 typedef int atomic_int;
 typedef unsigned atomic_uint;
 typedef long atomic_long;
+typedef long long atomic_llong;
 typedef bool atomic_flag;
 #define ATOMIC_FLAG_INIT false
 

@@ -106,10 +106,12 @@ static void log_default(int level, const char *file, int line, const char *text,
     fwrite(out, 1, at, stderr);
 }
 
-/* " endpoint=Say.Hello trace=...", as far as there is such a thing. */
+/* " endpoint=Say.Hello trace=..." or " topic=...", as far as there is such a thing. */
 static size_t log_fields(char out[LOG_FIELDS])
 {
-    const char *endpoint = log_ctx ? log_ctx->info.endpoint : "";
+    const micro_info *info = log_ctx ? &log_ctx->info : NULL;
+    const char *endpoint = info && info->endpoint ? info->endpoint : "";
+    const char *topic = info && info->topic ? info->topic : "";
     micro_str trace = micro_s("");
     size_t len = 0;
 
@@ -117,6 +119,8 @@ static size_t log_fields(char out[LOG_FIELDS])
         trace = micro__pairs_get(&log_ctx->metadata, "traceparent");
     if (*endpoint)
         len = (size_t)snprintf(out, LOG_FIELDS / 2, " endpoint=%.100s", endpoint);
+    else if (*topic)
+        len = (size_t)snprintf(out, LOG_FIELDS / 2, " topic=%.100s", topic);
     if (trace.len >= 35) /* 2 digits of version, then 32 of the trace's id */
         len += (size_t)snprintf(out + len, LOG_FIELDS / 2, " trace=%.32s", trace.ptr + 3);
     return len;

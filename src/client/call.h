@@ -68,6 +68,10 @@ MICRO_PRIVATE micro_err micro__call_resolve(micro__call *k, micro__addr *to);
 /* headers.c: the request's header in memory of the ctx; id is its Micro-Id. */
 MICRO_PRIVATE bool micro__call_headers(micro__call *k, uint64_t id, micro_pairs *out);
 
+/* The same of an event. */
+MICRO_PRIVATE bool micro__event_headers(micro__client *c, micro_ctx *ctx, const char *topic,
+                                        const char *content_type, micro_pairs *out);
+
 /* exchange.c. wrap: the message (bare, encoded) in the node's envelope; encode: the request, so
  * wrapped. exchange: sends the request over link and reads the reply; *keep: the connection is good
  * for another. reply: what a whole reply says. */

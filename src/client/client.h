@@ -83,6 +83,14 @@ MICRO_PRIVATE micro_err micro__client_call(micro__client *c, micro_ctx *ctx, con
                                            const micro_method *method, const void *req, void *rsp,
                                            const micro_call_opts *opts);
 
+#define MICRO__EVENT_TYPE "application/json" /* of a message that does not say */
+
+/* A message to publish: encoded into body, its header in memory of ctx. */
+MICRO_PRIVATE micro_err micro__client_message(micro__client *c, micro_ctx *ctx, const char *topic,
+                                              const micro_type *type, const void *obj,
+                                              const micro_publish_opts *opts, micro_buf *body,
+                                              micro_msg *out);
+
 /* micro_call_start: e is where it runs; only: the node to call, NULL: one is chosen. */
 MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx,
                                        const char *service, const micro_method *method,

@@ -3,6 +3,7 @@
 #include "call.h"
 
 #define HEADERS_OWN 10 /* at most, beside metadata */
+#define HEADERS_UUID 37
 #define HEADERS_NS_PER_MS 1000000u
 
 /* Names that belong to one hop or to the library; ending in '*': all that begin so. By first
@@ -60,28 +61,20 @@ static void headers_routing(micro__call *k, micro_pairs *h, uint64_t id)
     headers_put(h, "Micro-Id", headers_number(&k->ctx->arena, id));
 }
 
-MICRO_PRIVATE bool micro__call_headers(micro__call *k, uint64_t id, micro_pairs *out)
+static bool headers_room(micro_ctx *ctx, micro_pairs *out)
 {
-    micro_ctx *ctx = k->ctx;
+    out->len = out->cap = 0;
+    out->ptr = micro__arena_take(&ctx->arena, sizeof *out->ptr * (ctx->metadata.len + HEADERS_OWN));
+    return out->ptr != NULL;
+}
+
+static void headers_metadata(const micro__client *c, micro_ctx *ctx, micro_pairs *out)
+{
     const micro_pairs *meta = &ctx->metadata;
     bool named = false, serving = ctx->hops >= 0, state;
     char trace[MICRO__TRACE_MAX];
-    enum micro__trace_next next = micro__trace_next(ctx, k->c->trace, trace);
+    enum micro__trace_next next = micro__trace_next(ctx, c->trace, trace);
 
-    out->len = out->cap = 0;
-    out->ptr = micro__arena_take(&ctx->arena, sizeof *out->ptr * (meta->len + HEADERS_OWN));
-    if (!out->ptr)
-        return false;
-    headers_put(out, "Content-Type", micro_s(k->o.content_type));
-    if (k->wire == MICRO__WIRE_BARE)
-        headers_routing(k, out, id);
-    if (ctx->deadline) {
-        uint64_t now = micro__now_ms(), left = ctx->deadline > now ? ctx->deadline - now : 1;
-        headers_put(out, "Timeout", headers_number(&ctx->arena, left * HEADERS_NS_PER_MS));
-    }
-    if (serving)
-        headers_put(out, "X-Hop-Count",
-                    headers_number(&ctx->arena, ctx->hops < 255 ? (uint64_t)ctx->hops + 1 : 255));
     if (next != MICRO__TRACE_NONE)
         headers_put(out, "traceparent", micro_copy(ctx, micro_s(trace)));
     for (size_t i = 0; i < meta->len; i++) {
@@ -94,6 +87,50 @@ MICRO_PRIVATE bool micro__call_headers(micro__call *k, uint64_t id, micro_pairs 
         out->ptr[out->len++] = meta->ptr[i];
     }
     if (!named)
-        headers_put(out, "X-Micro-From-Service", micro_s(k->c->name));
+        headers_put(out, "X-Micro-From-Service", micro_s(c->name));
+}
+
+MICRO_PRIVATE bool micro__call_headers(micro__call *k, uint64_t id, micro_pairs *out)
+{
+    micro_ctx *ctx = k->ctx;
+
+    if (!headers_room(ctx, out))
+        return false;
+    headers_put(out, "Content-Type", micro_s(k->o.content_type));
+    if (k->wire == MICRO__WIRE_BARE)
+        headers_routing(k, out, id);
+    if (ctx->deadline) {
+        uint64_t now = micro__now_ms(), left = ctx->deadline > now ? ctx->deadline - now : 1;
+        headers_put(out, "Timeout", headers_number(&ctx->arena, left * HEADERS_NS_PER_MS));
+    }
+    if (ctx->hops >= 0)
+        headers_put(out, "X-Hop-Count",
+                    headers_number(&ctx->arena, ctx->hops < 255 ? (uint64_t)ctx->hops + 1 : 255));
+    headers_metadata(k->c, ctx, out);
+    return !ctx->arena.failed;
+}
+
+/* Random enough for telling events apart. */
+static micro_str headers_uuid(micro__arena *a)
+{
+    uint64_t random[2] = { micro__random_fast(), micro__random_fast() };
+    uint8_t bytes[16];
+    char *text = micro__arena_take(a, HEADERS_UUID);
+
+    memcpy(bytes, random, sizeof bytes);
+    if (text)
+        micro__uuid_format(text, bytes);
+    return micro_s(text);
+}
+
+MICRO_PRIVATE bool micro__event_headers(micro__client *c, micro_ctx *ctx, const char *topic,
+                                        const char *content_type, micro_pairs *out)
+{
+    if (!headers_room(ctx, out))
+        return false;
+    headers_put(out, "Content-Type", micro_s(content_type));
+    headers_put(out, "Micro-Topic", micro_s(topic));
+    headers_put(out, "Micro-Id", headers_uuid(&ctx->arena));
+    headers_metadata(c, ctx, out);
     return !ctx->arena.failed;
 }

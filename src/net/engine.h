@@ -248,7 +248,14 @@ typedef struct micro__unsent {
     char bytes[];
 } micro__unsent;
 
-enum { MICRO__SRC_CONN, MICRO__SRC_PORT, MICRO__SRC_LINE, MICRO__SRC_SOURCE, MICRO__SRC_DEAD };
+enum {
+    MICRO__SRC_CONN,
+    MICRO__SRC_PORT,
+    MICRO__SRC_LINE,
+    MICRO__SRC_PIPELINE,
+    MICRO__SRC_SOURCE,
+    MICRO__SRC_DEAD
+};
 
 struct micro__conn {
     int kind; /* MICRO__SRC_CONN, first */
@@ -392,6 +399,7 @@ typedef struct micro__exchange {
 MICRO_PRIVATE void micro__exchange_start(micro__loop *l, micro__exchange *x);
 MICRO_PRIVATE void micro__exchange_cancel(micro__loop *l, micro__exchange *x, micro_err err);
 MICRO_PRIVATE void micro__line_event(micro__thread *t, micro__loop *l, void *line, unsigned what);
+MICRO_PRIVATE void micro__pipeline_event(micro__loop *l, void *line, unsigned what);
 MICRO_PRIVATE void micro__line_bury(micro__loop *l);
 MICRO_PRIVATE void micro__line_clear(micro__loop *l);
 

@@ -359,6 +359,8 @@ static bool loop_batch(micro__thread *t, micro__loop *l)
                 micro__conn_accept(l, ev->data);
             else if (kind == MICRO__SRC_LINE)
                 micro__line_event(t, l, ev->data, ev->what);
+            else if (kind == MICRO__SRC_PIPELINE)
+                micro__pipeline_event(l, ev->data, ev->what);
             else if (kind == MICRO__SRC_SOURCE)
                 ((micro__source *)ev->data)->ready(((micro__source *)ev->data)->arg);
             if (!t->loop)

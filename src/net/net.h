@@ -236,12 +236,30 @@ MICRO_PRIVATE micro_err micro__engine_post(micro__engine *e, int delay_ms, void 
                                            void *arg, atomic_uint *gate, void (*done)(void *arg),
                                            void *done_arg);
 
+/* A gate that functions wait at while their owner goes: it stays as long as one of them waits. */
+typedef struct micro__life {
+    atomic_uint gate;
+    atomic_int refs;
+} micro__life;
+MICRO_PRIVATE micro__life *micro__life_new(void); /* shut; NULL: out of memory */
+MICRO_PRIVATE void micro__life_drop(void *life);
+MICRO_PRIVATE void micro__life_open(micro__life *life);
+/* No function starts any more; waits for those that run, until deadline (0: none) at most. */
+MICRO_PRIVATE void micro__life_shut(micro__life *life, uint64_t deadline);
+/* As micro__engine_post. ENOMEM. */
+MICRO_PRIVATE micro_err micro__life_post(micro__life *life, micro__engine *e, int delay_ms,
+                                         void (*fn)(void *arg), void *arg);
+/* With the lock, which is let go meanwhile: lets the loops work for a moment. Where this thread is
+ * the one that drives it takes a step; false if it is in one already, and nothing can change. */
+MICRO_PRIVATE bool micro__engine_pause(micro__engine *e, micro__mutex *lock, micro__cond *changed);
+
 /* What is known of a route's handler. Zero: nothing. */
 typedef struct micro__habit {
     atomic_int blocks; /* rises when it blocks, falls when it does not */
     atomic_bool waits; /* it has called others and waited for the reply */
     atomic_bool held;  /* and was held back for that: said so already */
 } micro__habit;
+MICRO_PRIVATE bool micro__habit_blocked(const micro__habit *habit); /* not long ago */
 
 /* Around user code that a loop's thread calls: between them another thread may take the loop over,
  * and does so at once where the habit (NULL: none kept) says that this code blocks. */
@@ -344,5 +362,66 @@ MICRO_PRIVATE micro_err micro__http_status_error(micro__http_reader *r);
 MICRO_PRIVATE void micro__http_reply(micro_buf *b, const micro__reply *r, size_t body, bool close);
 /* A literal address at once; a name as the system does it, with the seat passed on. */
 MICRO_PRIVATE micro_err micro__http_resolve(micro__addr *to, const char *address);
+
+/* ---- replies.c: of which only the status counts -------------------------------------------- */
+
+typedef struct micro__replies { /* zeroed: none yet */
+    micro_buf in;
+    size_t at;           /* worked off */
+    size_t scanned;      /* of the head behind */
+    uint64_t skip;       /* of a body still to come */
+    bool chunked;        /* the body that comes is */
+    bool ending;         /* the connection ends behind the last reply */
+    int status;          /* of the reply whose body comes */
+    const char *problem; /* after EPROTO */
+    micro__chunked chunk;
+} micro__replies;
+MICRO_PRIVATE void micro__replies_clear(micro__replies *r); /* for another connection */
+/* Where the next bytes go, to be added to in.len. NULL: out of memory. */
+MICRO_PRIVATE char *micro__replies_room(micro__replies *r, size_t *room);
+/* The status of the next whole reply; 0: there is none yet; EPROTO. */
+MICRO_PRIVATE int micro__replies_next(micro__replies *r);
+
+/* ---- pipeline.c: requests whose replies nobody waits for ---------------------------------------
+ */
+
+typedef struct micro__pipelines micro__pipelines;
+
+typedef struct micro__pipelines_opts {
+    const char *what;             /* is sent, for the log: "events" */
+    size_t max_bytes;             /* that may wait for one address */
+    int dial_ms, ack_ms, idle_ms; /* of a connection: to be made; without a reply; kept unused */
+} micro__pipelines_opts;
+
+typedef struct micro__pipeline_counts {
+    uint64_t taken;    /* requests */
+    uint64_t answered; /* with 200 */
+    uint64_t refused;  /* with another status */
+    uint64_t lost;     /* not taken, or no reply came */
+    size_t open;       /* addresses */
+} micro__pipeline_counts;
+
+MICRO_PRIVATE micro__pipelines *micro__pipelines_new(micro__engine *e,
+                                                     const micro__pipelines_opts *opts);
+/* Takes a request (copied) for an address. While there is no room for it: waits as long as the peer
+ * keeps taking, at most until ctx ends. EAGAIN: no room; ECONNECT: refused lately, or no such host;
+ * EINVAL (address), ECLOSED, ENOMEM. No error is left in ctx. */
+MICRO_PRIVATE micro_err micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
+                                              const char *address, const micro_buf *head,
+                                              const micro_buf *body);
+/* It would be ECONNECT; retry: somebody listens there again. */
+MICRO_PRIVATE bool micro__pipelines_refused(micro__pipelines *set, const char *address);
+MICRO_PRIVATE void micro__pipelines_retry(micro__pipelines *set, const char *address);
+/* Waits until everything is answered, at most until deadline, drops the rest and frees it. What
+ * became of all that was sent. Not in a callback. NULL is fine. */
+MICRO_PRIVATE micro__pipeline_counts micro__pipelines_close(micro__pipelines *set,
+                                                            uint64_t deadline);
+
+/* ---- advertise.c ----------------------------------------------------------------------------
+ */
+
+/* host:port to register for a service that listens at bound (host:port); why (256) on failure. */
+MICRO_PRIVATE micro_err micro__advertise(const char *advertise, const char *bound, char out[128],
+                                         char *why);
 
 #endif

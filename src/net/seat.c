@@ -455,6 +455,11 @@ MICRO_PRIVATE micro__thread *micro__rest_who(const micro__engine *e)
 
 #endif
 
+MICRO_PRIVATE bool micro__habit_blocked(const micro__habit *habit)
+{
+    return atomic_load_explicit(&habit->blocks, memory_order_relaxed) > 0;
+}
+
 /* ---- around user code ---------------------------------------------------------------------- */
 
 MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t)

@@ -161,3 +161,11 @@ MICRO_API micro_selector *micro_selector_cache_new(micro_registry *reg, int ttl_
     micro__cond_init(&c->done);
     return &c->base;
 }
+
+MICRO_PRIVATE micro_selector *micro__selector_cache_whole(micro_registry *reg)
+{
+    micro_selector *sel = micro_selector_cache_new(reg, 0);
+    if (sel)
+        ((micro__cache *)sel)->whole = true;
+    return sel;
+}

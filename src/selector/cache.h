@@ -79,6 +79,7 @@ typedef struct micro__cache {
     micro_selector base;
     micro_registry *reg;
     int ttl_ms;
+    bool whole; /* not content with the first answer */
     MICRO__ATOMIC(micro__cache_table *) table;
     /* What was found last, by where the caller keeps its string: mostly the same constant, which
      * then need be compared only, neither measured nor hashed. */

@@ -220,7 +220,7 @@ static micro_err cache_look_up(micro__cache *c, micro_ctx *ctx, micro_ctx *own, 
                                bool *whole, micro_entries *entries)
 {
     /* Only events tell what a first answer leaves out. */
-    *whole |= !cache_watch(c) || !MICRO__OP_SET(c->reg->ops, micro_registry_ops, first);
+    *whole |= !cache_watch(c) || c->whole || !MICRO__OP_SET(c->reg->ops, micro_registry_ops, first);
     micro_block_begin();
     micro__ctx_wait_begin(ctx, cache_cancel, own);
     micro_err err = *whole ? micro_registry_get(c->reg, own, name, entries)

@@ -139,6 +139,12 @@ MICRO_PRIVATE micro_err micro__select_pick(const micro_nodes *nodes, const micro
  * are known not to look at it. */
 MICRO_PRIVATE uint64_t micro__select_turn(const micro_nodes *nodes, const micro_strategy *strategy);
 
+/* ---- cache.c ----------------------------------------------------------------------------------*/
+
+/* A cache for who needs all the nodes of a name that is not known yet, not the first that answers.
+ * NULL: out of memory. */
+MICRO_PRIVATE micro_selector *micro__selector_cache_whole(micro_registry *reg);
+
 /* ---- selector.c: a plug-in's ops, checked -----------------------------------------------------*/
 
 /* ENOTFOUND: no such service; ENONODE: it has no usable node. Errors leave a text in ctx. */

@@ -422,6 +422,40 @@ static bool dispatch_held(dispatch *d, micro__route *route, int least_hops)
     return true;
 }
 
+/* ---- an event that comes as a request ------------------------------------------------------ */
+
+/* A 2018 handler of events that calls sends their headers along: a call then, by its envelope. */
+static bool dispatch_names_method(dispatch *d, micro_str type)
+{
+    micro__envelope env;
+
+    if (micro__codec_envelope(type) == MICRO__WIRE_JSONRPC)
+        return dispatch_is_envelope(d);
+    return micro__codec_envelope(type) == MICRO__WIRE_PROTORPC &&
+           micro__protorpc_read_request(d->ctx, d->body, d->len, &env) == MICRO_OK &&
+           micro__server_find(d->s, env.method);
+}
+
+/* False: it is a call. */
+static bool dispatch_event(dispatch *d)
+{
+    micro_str topic = dispatch_known(d, MICRO__H_MICRO_TOPIC),
+              type = dispatch_known(d, MICRO__H_CONTENT_TYPE);
+    const micro_msg msg = { { d->head->headers, d->head->nheaders, 0 },
+                            { (const uint8_t *)d->body, d->len } };
+
+    if (!topic.len || dispatch_either(d, MICRO__H_MICRO_ENDPOINT, MICRO__H_MICRO_METHOD).len ||
+        !micro__server_subscribes(d->s, topic.ptr) || dispatch_names_method(d, type))
+        return false;
+    d->micro = true;
+    d->reply->content_type = type;
+    d->reply->id = dispatch_either(d, MICRO__H_MICRO_ID, MICRO__H_X_MICRO_ID);
+    micro__server_event(d->s, topic.ptr, &msg);
+    return true;
+}
+
+/* ---- entry --------------------------------------------------------------------------------- */
+
 MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__reply *reply)
 {
     micro__server *s = arg;
@@ -439,6 +473,10 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
     reply->none = dispatch_late_end(&d);
     if (reply->none)
         return;
+    if (dispatch_event(&d)) {
+        reply->close |= d.head->close;
+        return;
+    }
     bool open = dispatch_open(&d);
     micro__route *route = open ? micro__server_find(s, d.method) : NULL;
     if (route && dispatch_held(&d, route, req->least_hops))

@@ -100,6 +100,7 @@ MICRO_PRIVATE void micro__server_free(micro__server *s)
     s->routes = NULL;
     s->index = NULL;
     s->nroutes = s->cap = s->nindex = 0;
+    micro__server_free_subscribers(s);
 }
 
 /* ---- endpoints ----------------------------------------------------------------------------- */
@@ -153,5 +154,5 @@ MICRO_PRIVATE bool micro__server_endpoints(const micro__server *s, micro__arena 
             return false;
     }
     router_sort(out);
-    return true;
+    return micro__server_subscriber_endpoints(s, a, out);
 }

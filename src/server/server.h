@@ -56,11 +56,29 @@ typedef struct micro__route {
     micro__stats *stats; /* set when added */
 } micro__route;
 
-typedef struct micro__server {
+#define MICRO__SUBSCRIBER_NAME "Func" /* of the endpoint: a plain function's, as in Go */
+
+typedef struct micro__server micro__server;
+
+typedef struct micro__subscriber {
+    struct micro__subscriber *next;
+    micro__server *server;
+    char *topic, *queue; /* queue: NULL for none */
+    const micro_type *type;
+    micro_receive_fn *receive;
+    micro_fn *fn;
+    void *state;
+    bool internal;
+    int max_running;
+    micro_sub *sub;     /* while the service runs */
+    micro__habit habit; /* for events that come as requests */
+} micro__subscriber;
+
+struct micro__server {
     micro_service *svc;
-    const char *name, *version, *id; /* id: the node's is name-id */
-    bool metrics;                    /* GET /metrics is answered */
-    bool trace;                      /* a request without a trace begins one */
+    const char *name, *version, *id;  /* id: the node's is name-id */
+    bool metrics;                     /* GET /metrics is answered */
+    bool trace;                       /* a request without a trace begins one */
     const micro_codec *const *codecs; /* the program's own */
     size_t ncodecs;
     const micro__wraps *wraps;
@@ -68,6 +86,7 @@ typedef struct micro__server {
     size_t nroutes, cap;
     uint32_t *index; /* hash of the name to route + 1; power of two; rebuilt as it fills */
     size_t nindex;
+    micro__subscriber *subscribers;               /* by topic, descending */
     int64_t started;                              /* unix seconds */
     _Alignas(8) MICRO__ATOMIC(uint64_t) rejected; /* requests that came to no endpoint */
     int max_requests;                             /* <= 0: no limit */
@@ -75,7 +94,7 @@ typedef struct micro__server {
     bool once;         /* a function: serves one request or event, and tells ended */
     atomic_bool taken; /* that one has come */
     void (*ended)(micro_service *svc); /* asks for the stop; does not wait */
-} micro__server;
+};
 
 /* ---- router.c ------------------------------------------------------------------------------ */
 
@@ -114,6 +133,23 @@ MICRO_PRIVATE void micro__server_deliver(micro__server *s, micro_transport *t, m
 /* True: the request was a GET /metrics, and is answered. */
 MICRO_PRIVATE bool micro__server_metrics(micro__server *s, const micro__http_head *head,
                                          micro__reply *reply);
+
+/* ---- subscriber.c -------------------------------------------------------------------------- */
+
+/* as: all but its topic, which is copied, as is its queue. EINVAL, ENOMEM. */
+MICRO_PRIVATE micro_err micro__server_subscribe(micro__server *s, const char *topic,
+                                                const micro__subscriber *as);
+MICRO_PRIVATE void micro__server_free_subscribers(micro__server *s);
+/* Behind those of handlers. */
+MICRO_PRIVATE bool micro__server_subscriber_endpoints(const micro__server *s, micro__arena *a,
+                                                      micro_endpoints *out);
+/* A micro_event_fn; arg is the micro__subscriber. */
+MICRO_PRIVATE micro_err micro__subscriber_event(void *arg, micro_ctx *ctx, const char *topic,
+                                                const micro_msg *msg);
+/* An event that came as a request: to all subscribers of its topic, one after the other. */
+MICRO_PRIVATE bool micro__server_subscribes(const micro__server *s, const char *topic);
+MICRO_PRIVATE void micro__server_event(const micro__server *s, const char *topic,
+                                       const micro_msg *msg);
 
 /* ---- debug.c ------------------------------------------------------------------------------- */
 

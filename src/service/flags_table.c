@@ -29,9 +29,9 @@ static const micro__flag_row flags_rows[] = {
                "What to register instead of the address listened on"),
     { "server_metadata", "MICRO_SERVER_METADATA", MICRO__FLAG_PAIRS, false, FLAGS_AT(metadata),
       NULL, NULL, "Metadata of the node, key=value; may be repeated" },
-    FLAGS_NAME(broker, "BROKER", "http", "http", "Broker for pub/sub"),
+    FLAGS_NAME(broker, "BROKER", "http", "http, memory", "Broker for pub/sub"),
     FLAGS_TEXT("broker_address", "BROKER_ADDRESS", broker_address,
-               "Where the broker is, separated by commas"),
+               "Where the broker is, separated by commas; http: where to listen for events"),
     FLAGS_NAME(registry, "REGISTRY", "mdns", "mdns, memory", "Registry for discovery"),
     FLAGS_TEXT("registry_address", "REGISTRY_ADDRESS", registry_address,
                "Where the registry is, separated by commas; needs --registry"),
@@ -80,10 +80,6 @@ MICRO_PRIVATE micro_err micro__settings_check(const micro__settings *s, char *wh
         return flags_unknown("Client", s->client, "rpc, also called mucp", why);
     if (!flags_is_rpc(s->server))
         return flags_unknown("Server", s->server, "rpc, also called mucp", why);
-    if (s->broker && strcmp(s->broker, "http") != 0) {
-        snprintf(why, MICRO__WHY_MAX, "Broker %.100s not found", s->broker);
-        return MICRO_EUSAGE;
-    }
     if (s->registry_address && !s->registry) {
         snprintf(why, MICRO__WHY_MAX, "registry_address needs a registry: give --registry too");
         return MICRO_EUSAGE;

@@ -23,7 +23,7 @@ static bool lifecycle_node(micro_service *svc)
     micro_pairs *m = &svc->node.metadata;
     const struct {
         const char *key, *value;
-    } own[] = { { "broker", "http" },
+    } own[] = { { "broker", svc->broker->ops->name },
                 { "protocol", "mucp" },
                 { "registry", svc->registry->ops->name },
                 { "server", "mucp" },
@@ -207,19 +207,49 @@ MICRO_PRIVATE micro_err micro__service_listen(micro_service *svc)
     return lifecycle_fail(svc, err, why);
 }
 
-/* The engine stays: calls that were started go on, until the service is freed. */
-static void lifecycle_close(micro_service *svc)
+static uint64_t lifecycle_deadline(const micro_service *svc)
 {
     int drain = lifecycle_or(svc->s.drain_ms, LIFECYCLE_DRAIN_MS);
-    uint64_t deadline = drain < 0 ? 0 : micro__now_ms() + (uint64_t)drain;
 
+    return drain < 0 ? 0 : micro__now_ms() + (uint64_t)drain;
+}
+
+/* The engine stays: calls that were started go on, until the service is freed. */
+static void lifecycle_close(micro_service *svc, uint64_t deadline)
+{
     if (svc->listener)
         svc->transport->ops->unlisten(svc->transport, svc->listener);
     svc->listener = NULL;
     if (svc->port && !micro__port_close(svc->port, deadline))
-        MICRO_LOG(MICRO_LOG_ERROR, "handlers did not end within %d ms", drain);
+        MICRO_LOG(MICRO_LOG_ERROR, "handlers did not end in time");
     else
         svc->port = NULL;
+}
+
+/* Whoever subscribes does so last at the start and ends first, so that handlers of events find
+ * everything in place. */
+static micro_err lifecycle_events(micro_service *svc)
+{
+    micro_ctx *ctx = micro_ctx_new(svc);
+    micro_err err = ctx ? micro__service_broker_connect(svc, ctx) : MICRO_ENOMEM;
+
+    if (err == MICRO_OK)
+        err = micro__service_subscribers_start(svc, ctx);
+    if (err != MICRO_OK)
+        lifecycle_fail(svc, err, micro_ctx_strerror(ctx));
+    micro_ctx_free(ctx);
+    return err;
+}
+
+/* The broker goes last: what handlers have published is still sent. */
+static void lifecycle_end(micro_service *svc, uint64_t deadline)
+{
+    if (!micro__service_subscribers_stop(svc, deadline)) {
+        MICRO_LOG(MICRO_LOG_ERROR, "handlers of events did not end in time");
+        svc->stuck = true;
+    }
+    lifecycle_close(svc, deadline);
+    micro__service_broker_disconnect(svc);
 }
 
 static bool lifecycle_move(micro_service *svc, enum micro__service_state from,
@@ -252,12 +282,14 @@ static micro_err lifecycle_start(micro_service *svc)
     if (err == MICRO_OK && !lifecycle_entry(svc))
         err = lifecycle_fail(svc, MICRO_ENOMEM, NULL);
     if (err == MICRO_OK)
+        err = lifecycle_events(svc);
+    if (err == MICRO_OK)
         err = lifecycle_register(svc);
     if (err != MICRO_OK) {
-        lifecycle_close(svc);
+        lifecycle_end(svc, lifecycle_deadline(svc));
         return err;
     }
-    atomic_store(&svc->life->gate, MICRO__GATE_OPEN);
+    micro__life_open(svc->life);
     lifecycle_move(svc, MICRO__SERVICE_STARTING, MICRO__SERVICE_RUNNING);
     err = micro__service_hooks(svc, MICRO_AFTER_START);
     if (err != MICRO_OK) {
@@ -289,12 +321,7 @@ MICRO_API micro_err micro_service_start(micro_service *svc)
  * not come after the deregistration. One that does not end holds up the stop for so long only. */
 static void lifecycle_shut_gate(micro_service *svc)
 {
-    int drain = lifecycle_or(svc->s.drain_ms, LIFECYCLE_DRAIN_MS);
-    uint64_t deadline = drain < 0 ? 0 : micro__now_ms() + (uint64_t)drain;
-
-    atomic_fetch_and(&svc->life->gate, ~(unsigned)MICRO__GATE_OPEN);
-    while (atomic_load(&svc->life->gate) && (!deadline || micro__now_ms() < deadline))
-        micro__sleep_us(1000);
+    micro__life_shut(svc->life, lifecycle_deadline(svc));
 }
 
 static void lifecycle_ask(micro_service *svc)
@@ -345,7 +372,7 @@ MICRO_API void micro_service_stop(micro_service *svc)
         lifecycle_fail(svc, err, "a hook before the stop failed");
     lifecycle_shut_gate(svc);
     lifecycle_deregister(svc);
-    lifecycle_close(svc);
+    lifecycle_end(svc, lifecycle_deadline(svc));
     err = micro__service_hooks(svc, MICRO_AFTER_STOP);
     if (err != MICRO_OK)
         lifecycle_fail(svc, err, "a hook after the stop failed");
@@ -534,13 +561,8 @@ MICRO_API micro_err micro_post(micro_service *svc, int delay_ms, void (*fn)(void
     micro__lock(&svc->lock);
     bool open = svc->engine && atomic_load(&svc->life->gate) & MICRO__GATE_OPEN;
     micro_err err = MICRO_ECLOSED;
-    if (open) {
-        atomic_fetch_add(&svc->life->refs, 1);
-        err = micro__engine_post(svc->engine, delay_ms, fn, arg, &svc->life->gate, micro__life_drop,
-                                 svc->life);
-        if (err != MICRO_OK)
-            atomic_fetch_sub(&svc->life->refs, 1);
-    }
+    if (open)
+        err = micro__life_post(svc->life, svc->engine, delay_ms, fn, arg);
     micro__unlock(&svc->lock);
     return err;
 }

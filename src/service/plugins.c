@@ -2,9 +2,14 @@
 /* Names to constructors: the only place that knows what is built in. */
 #include "service.h"
 
-typedef enum plugins_kind { PLUGINS_REGISTRY, PLUGINS_TRANSPORT, PLUGINS_SELECTOR } plugins_kind;
+typedef enum plugins_kind {
+    PLUGINS_REGISTRY,
+    PLUGINS_BROKER,
+    PLUGINS_TRANSPORT,
+    PLUGINS_SELECTOR
+} plugins_kind;
 
-static const char *const plugins_kind_names[] = { "Registry", "Transport", "Selector" };
+static const char *const plugins_kind_names[] = { "Registry", "Broker", "Transport", "Selector" };
 
 static micro_registry *plugins_mdns(const char *address)
 {
@@ -16,6 +21,12 @@ static micro_registry *plugins_memory_registry(const char *address)
 {
     (void)address;
     return micro_registry_memory_new();
+}
+
+static micro_broker *plugins_memory_broker(const char *address)
+{
+    (void)address; /* it is in this process */
+    return micro_broker_memory_new();
 }
 
 static micro_transport *plugins_http(const char *address)
@@ -44,6 +55,8 @@ static micro_selector *plugins_static(micro_registry *registry)
 static const micro_plugin plugins_built_in[] = {
     { .name = "mdns", .registry = plugins_mdns },
     { .name = "memory", .registry = plugins_memory_registry },
+    { .name = "http", .broker = micro_broker_http_new },
+    { .name = "memory", .broker = plugins_memory_broker },
     { .name = "http", .transport = plugins_http },
     { .name = "memory", .transport = plugins_memory_transport },
     { .name = "cache", .selector = plugins_cache },
@@ -57,6 +70,7 @@ static const micro_plugin plugins_built_in[] = {
 static bool plugins_is(const micro_plugin *p, plugins_kind kind, const char *name)
 {
     bool has = kind == PLUGINS_REGISTRY    ? p->registry != NULL
+               : kind == PLUGINS_BROKER    ? p->broker != NULL
                : kind == PLUGINS_TRANSPORT ? p->transport != NULL
                                            : p->selector != NULL;
     return has && p->name && strcmp(p->name, name) == 0;
@@ -100,6 +114,17 @@ MICRO_PRIVATE micro_registry *micro__plugin_registry(const micro_plugin *plugins
     return made;
 }
 
+MICRO_PRIVATE micro_broker *micro__plugin_broker(const micro_plugin *plugins, size_t n,
+                                                 const char *name, const char *address, char *why)
+{
+    const micro_plugin *p = plugins_find(plugins, n, PLUGINS_BROKER, name, NULL, why);
+    micro_broker *made = p ? p->broker(address) : NULL;
+
+    if (p)
+        plugins_made(made, name, why);
+    return made;
+}
+
 MICRO_PRIVATE micro_transport *micro__plugin_transport(const micro_plugin *plugins, size_t n,
                                                        const char *name, const char *address,
                                                        char *why)
@@ -134,12 +159,12 @@ MICRO_PRIVATE const micro_strategy *micro__plugin_strategy(const char *selector)
 MICRO_PRIVATE micro_err micro__plugins_check(const micro_plugin *plugins, size_t n,
                                              const micro__settings *s, char *why)
 {
-    bool found = (!s->registry || plugins_find(plugins, n, PLUGINS_REGISTRY, s->registry,
-                                               s->registry_address, why)) &&
-                 (!s->transport ||
-                  plugins_find(plugins, n, PLUGINS_TRANSPORT, s->transport, NULL, why)) &&
-                 (!s->selector ||
-                  plugins_find(plugins, n, PLUGINS_SELECTOR, s->selector, NULL, why));
+    bool found =
+        (!s->registry ||
+         plugins_find(plugins, n, PLUGINS_REGISTRY, s->registry, s->registry_address, why)) &&
+        (!s->broker || plugins_find(plugins, n, PLUGINS_BROKER, s->broker, NULL, why)) &&
+        (!s->transport || plugins_find(plugins, n, PLUGINS_TRANSPORT, s->transport, NULL, why)) &&
+        (!s->selector || plugins_find(plugins, n, PLUGINS_SELECTOR, s->selector, NULL, why));
 
     return found ? MICRO_OK : MICRO_EUSAGE;
 }

@@ -142,7 +142,12 @@ static void service_plugins(micro_service *svc)
     if (svc->registry && svc->transport && !svc->selector)
         svc->selector = micro__plugin_selector(
             o->plugins, o->nplugins, s->selector ? s->selector : "cache", svc->registry, why);
-    if (!svc->registry || !svc->transport || !svc->selector)
+    svc->broker = s->broker || s->broker_address ? NULL : o->broker;
+    svc->own_broker = !svc->broker;
+    if (svc->registry && svc->transport && svc->selector && !svc->broker)
+        svc->broker = micro__plugin_broker(o->plugins, o->nplugins, s->broker ? s->broker : "http",
+                                           s->broker_address, why);
+    if (!svc->registry || !svc->transport || !svc->selector || !svc->broker)
         micro__service_stick(svc, MICRO_EUSAGE, "%s", why);
 }
 
@@ -223,13 +228,12 @@ MICRO_API micro_service *micro_service_create(const micro_service_opts *opts)
 
     if (!svc)
         return NULL;
-    svc->life = micro__alloc_zero(sizeof *svc->life);
+    svc->life = micro__life_new();
     if (!svc->life) {
         micro__free(svc, sizeof *svc);
         return NULL;
     }
     atomic_fetch_add(&service_count, 1);
-    atomic_init(&svc->life->refs, 1);
     micro__arena_init(&svc->arena, NULL, 0);
     micro__mutex_init(&svc->lock);
     micro__cond_init(&svc->stopped);
@@ -248,21 +252,16 @@ MICRO_API micro_service *micro_service_create(const micro_service_opts *opts)
     return svc;
 }
 
-MICRO_PRIVATE void micro__life_drop(void *arg)
-{
-    micro__life *life = arg;
-
-    if (atomic_fetch_sub(&life->refs, 1) == 1)
-        micro__free(life, sizeof *life);
-}
-
 MICRO_API void micro_service_free(micro_service *svc)
 {
     if (!svc)
         return;
     micro_service_stop(svc);
-    if (svc->port)
+    micro__service_broker_disconnect(svc);
+    if (svc->port || svc->stuck)
         return; /* a handler did not end in time and still uses it: a leak is better than a crash */
+    if (svc->own_broker)
+        micro_broker_free(svc->broker);
     if (svc->engine)
         micro__engine_close(svc->engine);
     micro__pool_free(svc->client.pool);
@@ -324,7 +323,7 @@ MICRO_API int micro_service_exit_code(micro_service *svc, micro_err err)
 
 /* ---- handlers and hooks -------------------------------------------------------------------- */
 
-static bool service_setup_over(micro_service *svc, const char *what)
+MICRO_PRIVATE bool micro__service_setup_over(micro_service *svc, const char *what)
 {
     if (svc->state == MICRO__SERVICE_NEW || svc->state == MICRO__SERVICE_STARTING)
         return false;
@@ -344,7 +343,7 @@ static void service_add(micro_service *svc, const micro__route *route)
 {
     const micro_method *method = route->method;
 
-    if (!svc || service_setup_over(svc, "a handler was added"))
+    if (!svc || micro__service_setup_over(svc, "a handler was added"))
         return;
     const char *problem = service_type_problem(method);
     if (problem) {
@@ -368,7 +367,7 @@ MICRO_API void micro_service_wrap(micro_service *svc, unsigned places, micro_mid
     const unsigned all =
         MICRO_WRAP_CLIENT | MICRO_WRAP_CALL | MICRO_WRAP_HANDLER | MICRO_WRAP_SUBSCRIBER;
 
-    if (!svc || service_setup_over(svc, "middleware was added"))
+    if (!svc || micro__service_setup_over(svc, "middleware was added"))
         return;
     if (!fn || !places || places & ~all)
         micro__service_stick(svc, MICRO_EINVAL, "middleware without function or place");
@@ -395,7 +394,7 @@ MICRO_API void micro_service_handle_stream(micro_service *svc, const micro_metho
 MICRO_API void micro_service_on(micro_service *svc, enum micro_moment when,
                                 micro_err (*fn)(micro_service *svc, void *arg), void *arg)
 {
-    if (!svc || service_setup_over(svc, "a hook was added"))
+    if (!svc || micro__service_setup_over(svc, "a hook was added"))
         return;
     micro__hook *h = fn ? micro__arena_zero(&svc->arena, sizeof *h) : NULL;
     if (!h) {

@@ -3,6 +3,7 @@
 #ifndef MICRO_SERVICE_H
 #define MICRO_SERVICE_H
 
+#include "../broker/broker.h"
 #include "../client/client.h"
 #include "../server/server.h"
 
@@ -112,6 +113,8 @@ MICRO_PRIVATE void micro__flags_answer(const micro__settings *s, const micro__fl
 MICRO_PRIVATE micro_registry *micro__plugin_registry(const micro_plugin *plugins, size_t n,
                                                      const char *name, const char *address,
                                                      char *why);
+MICRO_PRIVATE micro_broker *micro__plugin_broker(const micro_plugin *plugins, size_t n,
+                                                 const char *name, const char *address, char *why);
 MICRO_PRIVATE micro_transport *micro__plugin_transport(const micro_plugin *plugins, size_t n,
                                                        const char *name, const char *address,
                                                        char *why);
@@ -121,11 +124,11 @@ MICRO_PRIVATE micro_selector *micro__plugin_selector(const micro_plugin *plugins
 /* Some selectors by name are the cache with another strategy, which is the client's default then:
  * roundrobin. NULL: none. */
 MICRO_PRIVATE const micro_strategy *micro__plugin_strategy(const char *selector);
-/* Whether the three can be made, without making them: OK, or EUSAGE with why. */
+/* Whether the four can be made, without making them: OK, or EUSAGE with why. */
 MICRO_PRIVATE micro_err micro__plugins_check(const micro_plugin *plugins, size_t n,
                                              const micro__settings *s, char *why);
 
-/* ---- service.c, lifecycle.c, advertise.c --------------------------------------------------- */
+/* ---- service.c, lifecycle.c, events.c ------------------------------------------------------ */
 
 typedef struct micro__hook {
     struct micro__hook *next;
@@ -133,12 +136,6 @@ typedef struct micro__hook {
     micro_err (*fn)(micro_service *svc, void *arg);
     void *arg;
 } micro__hook;
-
-/* Whether posted functions may still run. It outlives the service as long as one of them waits. */
-typedef struct micro__life {
-    atomic_uint gate; /* see micro__engine_post */
-    atomic_int refs;
-} micro__life;
 
 enum micro__service_state {
     MICRO__SERVICE_NEW,
@@ -159,9 +156,10 @@ struct micro_service {
     size_t nargs;
     micro__hook *hooks, **hooks_end;
     micro_registry *registry;
+    micro_broker *broker;
     micro_transport *transport;
     micro_selector *selector;
-    bool own_registry, own_transport, own_selector;
+    bool own_registry, own_broker, own_transport, own_selector;
     micro__wraps wraps;
     micro__client client;
     micro__server server;
@@ -174,6 +172,8 @@ struct micro_service {
     micro__waker stop; /* wakes run; not open: nobody waits */
     micro__life *life;
     micro__engine *engine;
+    int connects;             /* of the broker, that are to be undone */
+    bool stuck;               /* an event's handler has not ended */
     micro__port *port;        /* http */
     micro_listener *listener; /* other transports */
     micro_entry entry;        /* as registered */
@@ -181,7 +181,6 @@ struct micro_service {
     char address[128]; /* as registered */
 };
 
-MICRO_PRIVATE void micro__life_drop(void *life);
 /* Opens svc->engine, unless it is: by the first who needs it, a server or an asynchronous call;
  * kept to the end. */
 MICRO_PRIVATE micro_err micro__service_engine(micro_service *svc);
@@ -191,9 +190,12 @@ MICRO_PRIVATE void micro__service_ask(micro_service *svc);
 MICRO_PRIVATE micro_err micro__service_stick(micro_service *svc, micro_err err, const char *fmt,
                                              ...) MICRO_PRINTF_(3, 4);
 MICRO_PRIVATE micro_err micro__service_hooks(micro_service *svc, enum micro_moment when);
-/* host:port to register for a service that listens at bound (host:port); why (256) on failure. */
-MICRO_PRIVATE micro_err micro__advertise(const char *advertise, const char *bound, char out[128],
-                                         char *why);
+/* True, and what is noted: it is too late for that. */
+MICRO_PRIVATE bool micro__service_setup_over(micro_service *svc, const char *what);
+
+MICRO_PRIVATE void micro__service_broker_disconnect(micro_service *svc);
+MICRO_PRIVATE micro_err micro__service_subscribers_start(micro_service *svc, micro_ctx *ctx);
+MICRO_PRIVATE bool micro__service_subscribers_stop(micro_service *svc, uint64_t deadline);
 /* Listens where the settings say. */
 MICRO_PRIVATE micro_err micro__service_listen(micro_service *svc);
 /* Waits until fd can be read or until deadline (0: none) while everything else of the library goes

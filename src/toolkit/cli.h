@@ -18,7 +18,7 @@ enum {
 
 /* What the flags of commands fill in. */
 typedef struct micro__cli_opts {
-    const char *address, *content_type;
+    const char *address, *content_type, *queue;
     micro_pairs header;
     int timeout_ms;
     bool json;
@@ -131,13 +131,14 @@ MICRO_PRIVATE micro__cli_table micro__cli_stats_table(void);
 MICRO_PRIVATE void micro__cli_stats_rows(micro__cli *cli, const micro_node *node,
                                          const micro_value *rsp, micro__cli_table *table);
 
-/* ---- cmd_call.c: what call and stream share ------------------------------------------------- */
+/* ---- cmd_call.c: what call, stream and the commands of events share -------------------------- */
 
-MICRO_PRIVATE bool micro__cli_call_is_json(const micro__cli *cli); /* bodies are JSON */
+MICRO_PRIVATE bool micro__cli_is_json(const micro__cli *cli);     /* bodies are JSON */
+MICRO_PRIVATE int micro__cli_content_type(const micro__cli *cli); /* an exit code */
+MICRO_PRIVATE int micro__cli_header(micro__cli *cli);             /* into ctx; an exit code */
 /* What is wrong with the command line, an exit code; the body is in *body. */
 MICRO_PRIVATE int micro__cli_call_arguments(micro__cli *cli, const char **body);
 MICRO_PRIVATE bool micro__cli_call_object(micro_str text, char *why); /* a JSON object */
-MICRO_PRIVATE int micro__cli_call_header(micro__cli *cli);
 /* A message that came, into out; an error ("error DOING SERVICE.METHOD: ..."), and its code. */
 MICRO_PRIVATE int micro__cli_call_reply(micro__cli *cli, micro_bytes rsp);
 MICRO_PRIVATE int micro__cli_call_error(micro__cli *cli, const char *doing, micro_err err);
@@ -148,6 +149,8 @@ MICRO_PRIVATE int micro__cli_list(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_get(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_call(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_stream(micro__cli *cli);
+MICRO_PRIVATE int micro__cli_publish(micro__cli *cli);
+MICRO_PRIVATE int micro__cli_subscribe(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_health(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_stats(micro__cli *cli);
 MICRO_PRIVATE int micro__cli_describe(micro__cli *cli);

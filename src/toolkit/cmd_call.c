@@ -3,7 +3,7 @@
 #include "cli.h"
 
 /* JSON is checked, indented and printed; bodies of other types are passed on as they are. */
-MICRO_PRIVATE bool micro__cli_call_is_json(const micro__cli *cli)
+MICRO_PRIVATE bool micro__cli_is_json(const micro__cli *cli)
 {
     const char *type = cli->opts.content_type;
 
@@ -35,7 +35,7 @@ MICRO_PRIVATE int micro__cli_call_reply(micro__cli *cli, micro_bytes rsp)
     char why[MICRO__WHY_MAX];
     micro_str body = micro__str((const char *)rsp.ptr, rsp.len);
 
-    if (!micro__cli_call_is_json(cli)) {
+    if (!micro__cli_is_json(cli)) {
         micro__buf_str(&cli->out, body);
         return MICRO__CLI_OK;
     }
@@ -48,7 +48,7 @@ MICRO_PRIVATE int micro__cli_call_reply(micro__cli *cli, micro_bytes rsp)
     return MICRO__CLI_OK;
 }
 
-MICRO_PRIVATE int micro__cli_call_header(micro__cli *cli)
+MICRO_PRIVATE int micro__cli_header(micro__cli *cli)
 {
     const micro_pairs *list = &cli->opts.header;
 
@@ -60,6 +60,15 @@ MICRO_PRIVATE int micro__cli_call_header(micro__cli *cli)
                                    key, value);
     }
     return MICRO__CLI_OK;
+}
+
+MICRO_PRIVATE int micro__cli_content_type(const micro__cli *cli)
+{
+    const char *type = cli->opts.content_type;
+
+    if (!type || micro__codec_find(NULL, 0, micro_s(type)))
+        return MICRO__CLI_OK;
+    return micro__cli_fail(MICRO__CLI_USAGE, "Unsupported Content-Type: %s", type);
 }
 
 MICRO_PRIVATE bool micro__cli_call_object(micro_str text, char *why)
@@ -75,16 +84,16 @@ MICRO_PRIVATE bool micro__cli_call_object(micro_str text, char *why)
 MICRO_PRIVATE int micro__cli_call_arguments(micro__cli *cli, const char **body)
 {
     char why[MICRO__WHY_MAX];
-    const char *type = cli->opts.content_type;
 
     if (cli->nargs < 2)
         return micro__cli_fail(MICRO__CLI_USAGE, "require service and method");
-    if (type && !micro__codec_find(NULL, 0, micro_s(type)))
-        return micro__cli_fail(MICRO__CLI_USAGE, "Unsupported Content-Type: %s", type);
+    int code = micro__cli_content_type(cli);
+    if (code)
+        return code;
     *body = micro__cli_join(cli, 2);
     if (!*body)
         return micro__cli_fail(MICRO__CLI_FAILED, "out of memory");
-    if (!micro__cli_call_is_json(cli))
+    if (!micro__cli_is_json(cli))
         return MICRO__CLI_OK;
     if (!**body)
         *body = "{}";
@@ -101,7 +110,7 @@ MICRO_PRIVATE int micro__cli_call(micro__cli *cli)
     if (!code)
         code = micro__cli_online(cli);
     if (!code)
-        code = micro__cli_call_header(cli);
+        code = micro__cli_header(cli);
     if (code)
         return code;
     const micro_method method = { .size_ = sizeof method, .name = cli->args[1],

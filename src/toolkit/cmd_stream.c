@@ -167,7 +167,7 @@ MICRO_PRIVATE int micro__cli_stream(micro__cli *cli)
     if (!code)
         code = micro__cli_online(cli);
     if (!code)
-        code = micro__cli_call_header(cli);
+        code = micro__cli_header(cli);
     if (code)
         return code;
     int ms = cli->opts.timeout_ms;

@@ -25,6 +25,15 @@ static const micro__flag_row commands_stream_rows[] = {
     COMMANDS_FLAG("json", BOOL, json, NULL, "Print each message on one line, an error as JSON"),
 };
 static const micro__flag_table commands_stream_flags = COMMANDS_TABLE(commands_stream_rows);
+static const micro__flag_row commands_publish_rows[] = {
+    COMMANDS_FLAG("header", PAIRS, header, NULL, "Metadata to send, key=value; may be repeated"),
+    COMMANDS_FLAG("content_type", TEXT, content_type,
+                  "application/json, application/protobuf, application/octet-stream",
+                  "Type of the message; what is not JSON is passed on as it is"),
+};
+static const micro__flag_row commands_subscribe_rows[] = {
+    COMMANDS_FLAG("queue", TEXT, queue, NULL, "Share the events with others of this queue"),
+};
 static const micro__flag_row commands_json_rows[] = {
     COMMANDS_FLAG("json", BOOL, json, NULL, "Print JSON"),
 };
@@ -34,6 +43,8 @@ static const micro__flag_row commands_watch_rows[] = {
 };
 static const micro__flag_table commands_watch_flags = COMMANDS_TABLE(commands_watch_rows);
 static const micro__flag_table commands_call_flags = COMMANDS_TABLE(commands_call_rows);
+static const micro__flag_table commands_publish_flags = COMMANDS_TABLE(commands_publish_rows);
+static const micro__flag_table commands_subscribe_flags = COMMANDS_TABLE(commands_subscribe_rows);
 static const micro__flag_table commands_json_flags = COMMANDS_TABLE(commands_json_rows);
 
 static const micro__cli_command commands_list[] = {
@@ -88,6 +99,14 @@ static const micro__cli_command commands_all[] = {
               "then each line of standard input, and prints what comes. When that input ends, it "
               "ends its side, or, with a node of 2018, only stops to send; it goes on until the "
               "service ends the stream, or nothing has come for the time of --timeout." },
+    { .name = "publish", .args = "TOPIC JSON...", .help = "Publish an event to a topic",
+      .flags = &commands_publish_flags, .run = micro__cli_publish,
+      .more = "The arguments behind TOPIC are joined to the event. The exit code is 3 if nobody "
+              "subscribes to the topic." },
+    { .name = "subscribe", .args = "TOPIC", .help = "Print the events of a topic",
+      .flags = &commands_subscribe_flags, .run = micro__cli_subscribe,
+      .more = "One line an event, until the command is interrupted: a JSON message as it is, any "
+              "other as {\"content_type\":TYPE,\"base64\":MESSAGE}." },
     { .name = "health", .args = "NAME", .help = "Query the health of a service",
       .flags = &commands_json_flags, .run = micro__cli_health, .names_service = true,
       .more = "Asks every node for Debug.Health. The exit code is 1 if any is not healthy; those "

@@ -15,6 +15,7 @@ MICRO_METHOD(test_slow, "Test.Slow", hello_req, hello_rsp);
 MICRO_METHOD(test_types, "Test.Types", micro_value, hello_rsp);
 MICRO_METHOD(test_by_val, "Test.ByVal", hello_req, hello_rsp);
 MICRO_METHOD(test_big, "Test.Big", hello_req, hello_rsp);
+MICRO_TOPIC(later, "later.topic", hello_req);
 MICRO_METHOD(test_rich, "Test.Rich", rich, rich);
 
 MICRO_STREAM(test_bidi, "Test.Bidi", hello_req, hello_rsp);
@@ -214,6 +215,20 @@ static micro_err server_stream(micro_ctx *ctx, micro_stream *st)
     return err;
 }
 
+/* ---- events -------------------------------------------------------------------------------- */
+
+static micro_err on_later(micro_ctx *ctx, const hello_req *msg)
+{
+    micro_str foo = micro_metadata_get(ctx, "Foo");
+
+    (void)msg;
+    if (foo.len) {
+        printf("event Foo=%s\n", foo.ptr);
+        fflush(stdout);
+    }
+    return MICRO_OK;
+}
+
 static micro_err ready(micro_service *svc, void *arg)
 {
     (void)arg;
@@ -241,6 +256,7 @@ int main(int argc, char **argv)
     test_count_handle(svc, count, NULL);
     streamer_stream_handle(svc, stream, NULL);
     streamer_server_stream_handle(svc, server_stream, NULL);
+    later_subscribe(svc, on_later, NULL);
     micro_service_on(svc, MICRO_AFTER_START, ready, NULL);
     int status = micro_service_exit_code(svc, micro_service_run(svc));
     micro_service_free(svc);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The address that others are to call: chosen among this machine's when the service listens on all
  * of them. */
-#include "service.h"
+#include "net.h"
 
 #define ADVERTISE_MAX 64
 

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/* Who subscribes to a topic: three names of the registry, through a cache. A topic that is new to
+ * this process is waited for; after that only what is known counts, and what may have come under a
+ * name that nobody had is asked for in the background. */
+#include "http.h"
+
+#define FIND_AGAIN_MS 60000u
+#define FIND_BACKGROUND_MS 5000
+#define FIND_TOPICS_MAX 1024u
+#define FIND_UUID 36u /* that ends a node's id */
+
+/* ---- news ---------------------------------------------------------------------------------- */
+
+static bool find_is_ours(micro_str name)
+{
+    return micro__str_starts(name, MICRO__HTTP_TOPIC) || micro__str_ends(name, "micro.http.broker");
+}
+
+static void find_news(void *arg, enum micro_change what, const micro_entry *entry)
+{
+    micro__http_broker *b = arg;
+
+    if (what == MICRO_DELETED || !find_is_ours(entry->name))
+        return;
+    atomic_fetch_add(&b->news, 1);
+    for (size_t i = 0; i < entry->nodes.len; i++)
+        micro__pipelines_retry(b->out, entry->nodes.ptr[i].address.ptr);
+}
+
+static void find_watch(micro__http_broker *b)
+{
+    micro_watch *watch = NULL;
+
+    micro__lock(&b->lock);
+    bool start = !b->watching;
+    b->watching = true;
+    micro__unlock(&b->lock);
+    if (start && micro_registry_watch(b->registry, NULL, find_news, b, &watch) == MICRO_OK) {
+        micro__lock(&b->lock);
+        b->watch = watch;
+        micro__unlock(&b->lock);
+    }
+}
+
+/* ---- topics -------------------------------------------------------------------------------- */
+
+static void find_forget(micro__http_broker *b)
+{
+    while (b->topics) {
+        micro__http_topic *t = b->topics;
+        b->topics = t->next;
+        micro__free(t, sizeof *t + strlen(t->name) + 1);
+    }
+    b->ntopics = 0;
+}
+
+MICRO_PRIVATE void micro__http_forget(micro__http_broker *b)
+{
+    micro__lock(&b->lock);
+    find_forget(b);
+    micro__unlock(&b->lock);
+}
+
+/* With the lock. NULL: out of memory. */
+static micro__http_topic *find_topic(micro__http_broker *b, const char *name)
+{
+    micro__http_topic *t = b->topics;
+
+    while (t && strcmp(t->name, name) != 0)
+        t = t->next;
+    if (t)
+        return t;
+    if (b->ntopics >= FIND_TOPICS_MAX)
+        find_forget(b); /* they are looked up anew */
+    t = micro__alloc_zero(sizeof *t + strlen(name) + 1);
+    if (!t)
+        return NULL;
+    memcpy(t->name, name, strlen(name));
+    t->next = b->topics;
+    b->topics = t;
+    b->ntopics++;
+    return t;
+}
+
+/* ---- sets of nodes ------------------------------------------------------------------------- */
+
+/* wait false: only what is at hand. */
+static micro_err find_select(micro__http_broker *b, micro_ctx *ctx, const char *name, bool wait,
+                             const micro_nodes **out)
+{
+    uint64_t deadline = ctx->deadline;
+
+    if (*out)
+        return MICRO_OK;
+    if (!wait)
+        ctx->deadline = 1; /* long past: the cache asks nobody then */
+    micro_err err = micro__selector_select(b->selector, ctx, name, out);
+    ctx->deadline = deadline;
+    if (err != MICRO_OK)
+        *out = NULL;
+    return err == MICRO_ENOTFOUND || err == MICRO_ENONODE || !wait ? MICRO_OK : err;
+}
+
+static micro_err find_sets(micro__http_broker *b, micro_ctx *ctx, const char *const *names,
+                           bool wait, const micro_nodes **sets)
+{
+    micro_err first = MICRO_OK;
+
+    for (size_t i = 0; i < MICRO__HTTP_NAMES; i++) {
+        micro_err err = find_select(b, ctx, names[i], wait, &sets[i]);
+        first = first == MICRO_OK ? err : first;
+    }
+    return first;
+}
+
+static void find_release(micro__http_broker *b, const micro_nodes **sets)
+{
+    for (size_t i = 0; i < MICRO__HTTP_NAMES; i++) {
+        if (sets[i])
+            micro__selector_release(b->selector, sets[i]);
+        sets[i] = NULL;
+    }
+}
+
+/* ---- in the background --------------------------------------------------------------------- */
+
+/* A copy of the name of a topic that is wanted; "" if none is. */
+static micro_str find_wanted(micro__http_broker *b, micro_ctx *ctx)
+{
+    micro_str name = { "", 0 };
+
+    micro__lock(&b->lock);
+    micro__http_topic *t = b->topics;
+    while (t && !t->wanted)
+        t = t->next;
+    if (t) {
+        t->wanted = false;
+        name = micro_copy(ctx, micro_s(t->name));
+    }
+    b->asking = name.len != 0;
+    micro__unlock(&b->lock);
+    return name;
+}
+
+static void find_background(void *arg)
+{
+    micro__http_broker *b = arg;
+    micro_ctx *ctx = micro_ctx_new(NULL);
+    micro_str name;
+
+    while (ctx && (name = find_wanted(b, ctx)).len) {
+        const micro_nodes *sets[MICRO__HTTP_NAMES] = { NULL };
+        const char *names[MICRO__HTTP_NAMES];
+        micro_ctx_set_timeout(ctx, FIND_BACKGROUND_MS);
+        if (micro__http_names(ctx, name.ptr + strlen(MICRO__HTTP_TOPIC), names))
+            micro_ignore(find_sets(b, ctx, names, true, sets));
+        find_release(b, sets);
+        micro_ctx_reset(ctx);
+    }
+    micro_ctx_free(ctx);
+    if (!ctx) {
+        micro__lock(&b->lock);
+        b->asking = false;
+        micro__unlock(&b->lock);
+    }
+}
+
+/* Whether this topic is new here; one of which is known what there was some time ago is asked for
+ * again. */
+static bool find_first_time(micro__http_broker *b, const char *name)
+{
+    unsigned news = atomic_load(&b->news);
+    uint64_t now = micro__now_ms();
+    bool post = false;
+
+    micro__lock(&b->lock);
+    micro__http_topic *t = find_topic(b, name);
+    bool first = !t || !t->asked;
+    bool again = t && (t->news != news || now - t->asked > FIND_AGAIN_MS);
+    if (t && (first || again)) {
+        t->asked = now;
+        t->news = news;
+        t->wanted = !first;
+        post = t->wanted && !b->asking;
+        b->asking |= post;
+    }
+    micro__unlock(&b->lock);
+    if (post && micro__life_post(b->life, b->engine, 0, find_background, b) != MICRO_OK) {
+        micro__lock(&b->lock);
+        b->asking = false;
+        micro__unlock(&b->lock);
+    }
+    return first;
+}
+
+/* The shared names are asked for beside the topic's own: what a registry waits for is waited for
+ * once. */
+static void find_warm(micro__http_broker *b, const char *name)
+{
+    micro_ctx *ctx = micro_ctx_new(NULL);
+    const micro_nodes *nodes = NULL;
+
+    micro_ctx_set_timeout(ctx, FIND_BACKGROUND_MS);
+    if (ctx && find_select(b, ctx, name, true, &nodes) == MICRO_OK && nodes)
+        micro__selector_release(b->selector, nodes);
+    micro_ctx_free(ctx);
+}
+
+static void find_warm_old(void *arg)
+{
+    find_warm(arg, MICRO__HTTP_SHARED_OLD);
+}
+
+static void find_warm_new(void *arg)
+{
+    find_warm(arg, MICRO__HTTP_SHARED);
+}
+
+static void find_ahead(micro__http_broker *b, const micro_nodes **sets)
+{
+    if (!micro__engine_threaded(b->engine))
+        return;
+    if (!sets[1])
+        micro_ignore(micro__life_post(b->life, b->engine, 0, find_warm_old, b));
+    if (!sets[2])
+        micro_ignore(micro__life_post(b->life, b->engine, 0, find_warm_new, b));
+}
+
+/* ---- receivers ----------------------------------------------------------------------------- */
+
+static bool find_matches(const micro_node *node, size_t set, const char *topic)
+{
+    return set == 0 || (micro__str_is(micro__pairs_get(&node->metadata, "topic"), topic) &&
+                        micro__str_is(micro__pairs_get(&node->metadata, "broker"), "http"));
+}
+
+/* One subscription under two of its names: the ids end in the same UUID. */
+static bool find_same(const micro_node *a, const micro_node *b)
+{
+    return a->id.len >= FIND_UUID && b->id.len >= FIND_UUID &&
+           !memcmp(a->id.ptr + a->id.len - FIND_UUID, b->id.ptr + b->id.len - FIND_UUID,
+                   FIND_UUID) &&
+           micro_str_eq(a->address, b->address);
+}
+
+static void find_add(micro__http_broker *b, micro__http_found *f, const micro_node *node,
+                     size_t set)
+{
+    for (size_t i = 0; i < f->len; i++)
+        if (find_same(f->list[i].of, node))
+            return;
+    bool broadcast = micro__str_is(node->version, MICRO__HTTP_BROADCAST),
+         secure = micro__str_is(micro__pairs_get(&node->metadata, "secure"), "true");
+    micro__receiver *r = &f->list[f->len];
+    r->queue = broadcast ? micro_s("") : node->version;
+    r->usable = !secure && !micro__pipelines_refused(b->out, node->address.ptr);
+    r->of = node;
+    f->set[f->len++] = (unsigned char)set;
+}
+
+/* The newest name first: what subscribes under all three is met there. */
+static micro_err find_receivers(micro__http_broker *b, micro_ctx *ctx, const char *topic,
+                                micro__http_found *f)
+{
+    size_t most = 0;
+
+    for (size_t i = 0; i < MICRO__HTTP_NAMES; i++)
+        for (size_t k = 0; f->sets[i] && k < f->sets[i]->len; k++)
+            most += find_matches(f->sets[i]->ptr[k], i, topic);
+    f->len = 0;
+    f->list = micro__arena_zero(&ctx->arena, (most + 1) * sizeof *f->list);
+    f->set = micro__arena_zero(&ctx->arena, most + 1);
+    if (!f->list || !f->set)
+        return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
+    for (size_t i = MICRO__HTTP_NAMES; i-- > 0;)
+        for (size_t k = 0; f->sets[i] && k < f->sets[i]->len; k++)
+            if (find_matches(f->sets[i]->ptr[k], i, topic))
+                find_add(b, f, f->sets[i]->ptr[k], i);
+    return f->len ? MICRO_OK : micro__ctx_local(ctx, MICRO_ENOTFOUND, "not found");
+}
+
+MICRO_PRIVATE micro_err micro__http_find(micro__http_broker *b, micro_ctx *ctx, const char *topic,
+                                         micro__http_found *f)
+{
+    const char *names[MICRO__HTTP_NAMES];
+
+    memset(f, 0, sizeof *f);
+    if (!micro__http_names(ctx, topic, names))
+        return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
+    find_watch(b);
+    bool first = find_first_time(b, names[0]);
+    micro_ignore(find_sets(b, ctx, names, false, f->sets));
+    micro_err err = first ? MICRO_ENOTFOUND : find_receivers(b, ctx, topic, f);
+    if (err == MICRO_ENOTFOUND) {
+        find_ahead(b, f->sets);
+        micro_err asked = find_sets(b, ctx, names, true, f->sets);
+        err = find_receivers(b, ctx, topic, f);
+        if (err == MICRO_ENOTFOUND && asked != MICRO_OK)
+            err = micro__ctx_local(ctx, asked, "%s", micro_strerror(asked));
+    }
+    if (err != MICRO_OK)
+        micro__http_drop(b, f);
+    return err;
+}
+
+MICRO_PRIVATE void micro__http_drop(micro__http_broker *b, micro__http_found *f)
+{
+    find_release(b, f->sets);
+    f->len = 0;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/* The http broker as its peers see it: what it registers, what it answers, what it sends. */
+#include "events.h"
+#include "failing.h"
+
+#define HTTPB_UUID "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+
+typedef struct httpb_fixture {
+    micro_registry *reg;
+    micro_service *sub;
+    micro_ctx *ctx;
+    events_seen seen;
+    char id[128], old_id[128], address[64];
+} httpb_fixture;
+
+/* The one node of a name, of the version given; its metadata as text. */
+static bool httpb_node(httpb_fixture *f, const char *name, const char *version, micro_node *out,
+                       char metadata[128])
+{
+    micro_entries list = { NULL, 0, 0 };
+    size_t n = 0;
+
+    if (!CHECK_EQ_INT(micro_registry_get(f->reg, f->ctx, name, &list), MICRO_OK) ||
+        !CHECK_EQ_UINT(list.len, 1) || !CHECK_EQ_UINT(list.ptr[0].nodes.len, 1))
+        return false;
+    CHECK_EQ_STR(list.ptr[0].version, version);
+    CHECK_EQ_UINT(list.ptr[0].endpoints.len, 0);
+    *out = list.ptr[0].nodes.ptr[0];
+    metadata[0] = 0;
+    for (size_t i = 0; i < out->metadata.len; i++)
+        n += (size_t)snprintf(metadata + n, 128 - n, "%s=%s;", out->metadata.ptr[i].key.ptr,
+                              out->metadata.ptr[i].value.ptr);
+    return true;
+}
+
+/* text has the form of pattern, where x is any hexadecimal digit. */
+static bool httpb_like(micro_str text, const char *pattern)
+{
+    if (text.len != strlen(pattern))
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (pattern[i] == 'x' ? !strchr("0123456789abcdef", text.ptr[i])
+                              : pattern[i] != text.ptr[i])
+            return false;
+    return true;
+}
+
+static bool httpb_setup(httpb_fixture *f, const char *queue)
+{
+    micro_node node;
+    char metadata[128];
+
+    memset(f, 0, sizeof *f);
+    pthread_mutex_init(&f->seen.lock, NULL);
+    f->reg = micro_registry_memory_new();
+    f->sub = micro_service_new(.name = "go.micro.srv.pubsub", .registry = f->reg,
+                               .address = "127.0.0.1:0", .loops = 2);
+    f->ctx = micro_ctx_new(f->sub);
+    events_one_subscribe_with(f->sub, events_on, &f->seen,
+                              MICRO_OPTS(micro_subscribe_opts, .queue = queue));
+    if (!CHECK_EQ_INT(micro_service_start(f->sub), MICRO_OK) ||
+        !httpb_node(f, "micro.http.broker", queue ? queue : "ff.http.broadcast", &node, metadata))
+        return false;
+    snprintf(f->id, sizeof f->id, "%s", node.id.ptr);
+    const char *colon = strrchr(node.address.ptr, ':');
+    snprintf(f->address, sizeof f->address, "127.0.0.1%s", colon ? colon : "");
+    if (!httpb_node(f, "topic:example.topic.pubsub.1", queue ? queue : "ff.http.broadcast", &node,
+                    metadata))
+        return false;
+    snprintf(f->old_id, sizeof f->old_id, "%s", node.id.ptr);
+    return true;
+}
+
+static void httpb_teardown(httpb_fixture *f)
+{
+    micro_ctx_free(f->ctx);
+    micro_service_free(f->sub);
+    micro_registry_free(f->reg);
+}
+
+TEST(http_broker_registers_under_the_names_of_three_generations)
+{
+    const char *queues[] = { NULL, "queue.pubsub" };
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *version = queues[i] ? queues[i] : "ff.http.broadcast";
+        httpb_fixture f;
+        micro_node old, mid, late;
+        micro_entries list = { NULL, 0, 0 };
+        char metadata[128];
+        REQUIRE(httpb_setup(&f, queues[i]));
+        REQUIRE(httpb_node(&f, "topic:example.topic.pubsub.1", version, &old, metadata));
+        CHECK(httpb_like(old.id, "broker-" HTTPB_UUID "." HTTPB_UUID));
+        CHECK_EQ_TEXT(metadata, "secure=false;");
+        REQUIRE(httpb_node(&f, "go.micro.http.broker", version, &mid, metadata));
+        CHECK_EQ_TEXT(metadata, "broker=http;secure=false;topic=example.topic.pubsub.1;");
+        REQUIRE(httpb_node(&f, "micro.http.broker", version, &late, metadata));
+        CHECK_EQ_TEXT(metadata, "broker=http;secure=false;topic=example.topic.pubsub.1;");
+        CHECK_EQ_STR(late.id, mid.id.ptr);
+        CHECK(micro_str_eq(old.address, late.address) && strchr(late.address.ptr, ':'));
+        CHECK_EQ_TEXT(late.id.ptr + late.id.len - 36, old.id.ptr + old.id.len - 36);
+        CHECK(!strncmp(late.id.ptr, "example.topic.pubsub.1-", 23));
+        micro_service_stop(f.sub);
+        CHECK_EQ_INT(micro_registry_get(f.reg, f.ctx, "topic:example.topic.pubsub.1", &list),
+                     MICRO_ENOTFOUND);
+        CHECK_EQ_INT(micro_registry_get(f.reg, f.ctx, "micro.http.broker", &list), MICRO_ENOTFOUND);
+        CHECK_EQ_INT(micro_registry_get(f.reg, f.ctx, "go.micro.http.broker", &list),
+                     MICRO_ENOTFOUND);
+        httpb_teardown(&f);
+    }
+}
+
+/* ---- what it answers ----------------------------------------------------------------------- */
+
+#define HTTPB_OBJECT(code, detail, status) \
+    "{\"id\":\"go.micro.broker\",\"code\":" #code ",\"detail\":\"" detail \
+    "\",\"status\":\"" status "\"}"
+
+/* %s in the target is the id. status 0: nothing but 200 and an empty body. */
+static const struct {
+    const char *method, *target, *body;
+    int status;
+    const char *type, *answer; /* of answer: how it begins */
+    bool delivered;
+} httpb_posts[] = {
+    { "POST", "/_sub?id=%s",
+      "{\"Header\":{\":topic\":\"example.topic.pubsub.1\",\"Content-Type\":\"application/json\"},"
+      "\"Body\":\"eyJpZCI6InJhdyJ9\"}",
+      0, "", "", true },
+    { "POST", "/?x=1&id=%s&y",
+      "{\"header\":{\"Micro-Topic\":\"example.topic.pubsub.1\",\"content-type\":"
+      "\"application/json\"},\"body\":\"eyJpZCI6InJhdyJ9\"}",
+      0, "", "", true },
+    { "PUT", "/?id=%s", "{}", 405, "text/plain; charset=utf-8",
+      HTTPB_OBJECT(400, "Method not allowed", "Bad Request") "\n", false },
+    { "GET", "/_sub?id=%s", "", 405, "text/plain; charset=utf-8",
+      HTTPB_OBJECT(400, "Method not allowed", "Bad Request") "\n", false },
+    { "POST", "/other?id=%s", "{}", 404, "text/plain; charset=utf-8", "404 page not found\n",
+      false },
+    { "POST", "/_sub/x?id=%s", "{}", 404, "text/plain; charset=utf-8", "404 page not found\n",
+      false },
+    { "POST", "/_sub", "{\"Header\":{\":topic\":\"example.topic.pubsub.1\"}}", 0, "", "", false },
+    { "POST", "/_sub?id=nope", "{\"Header\":{\":topic\":\"example.topic.pubsub.1\"}}", 0, "", "",
+      false },
+    { "POST", "/_sub?id=%%zz", "{\"Header\":{\":topic\":\"example.topic.pubsub.1\"}}", 0, "", "",
+      false },
+    { "POST", "/_sub?id=%%4", "{\"Header\":{\":topic\":\"example.topic.pubsub.1\"}}", 0, "", "",
+      false },
+    { "POST", "/_sub?id=%s", "{\"Header\":{\":topic\":\"another\"}}", 0, "", "", false },
+    { "POST", "/_sub?id=%s",
+      "{\"Header\":{\":topic\":\"example.topic.pubsub.1\",\"Content-Type\":\"text/x\"},\"Body\":"
+      "\"eyJpZCI6InJhdyJ9\"}",
+      0, "", "", false },
+    { "POST", "/_sub?id=%s",
+      "{\"Header\":{\":topic\":\"example.topic.pubsub.1\",\"Content-Type\":\"application/json\"},"
+      "\"Body\":\"eyJpZCI6\"}",
+      0, "", "", false },
+    { "POST", "/_sub?id=%s", "hello", 500, "text/plain; charset=utf-8",
+      "{\"id\":\"go.micro.broker\",\"code\":500,\"detail\":\"Error parsing request body: ", false },
+    { "POST", "/_sub?id=%s", "", 500, "text/plain; charset=utf-8",
+      "{\"id\":\"go.micro.broker\",\"code\":500,\"detail\":\"Error parsing request body: ", false },
+    { "POST", "/_sub?id=%s", "{\"Header\":{\":topic\":\"x\"},\"Body\":\"%%%%\"}", 500,
+      "text/plain; charset=utf-8",
+      "{\"id\":\"go.micro.broker\",\"code\":500,\"detail\":\"Error parsing request body: ", false },
+    { "POST", "/_sub?id=%s", "{\"Header\":[],\"Body\":\"\"}", 500, "text/plain; charset=utf-8",
+      "{\"id\":\"go.micro.broker\",\"code\":500,\"detail\":\"Error parsing request body: ", false },
+    { "POST", "/_sub?id=%s", "{\"Header\":{\"a\":1},\"Body\":\"\"}", 500,
+      "text/plain; charset=utf-8",
+      "{\"id\":\"go.micro.broker\",\"code\":500,\"detail\":\"Error parsing request body: ", false },
+    { "POST", "/_sub?id=%s", "{\"Header\":{\"a\":\"b\"},\"Body\":\"eyJp\"}", 500,
+      "text/plain; charset=utf-8", HTTPB_OBJECT(500, "Topic not found", "Internal Server Error"),
+      false },
+    { "POST", "/_sub?id=%s", "null", 500, "text/plain; charset=utf-8",
+      HTTPB_OBJECT(500, "Topic not found", "Internal Server Error"), false },
+};
+
+static void httpb_post(httpb_fixture *f, size_t row, const char *id, int fd)
+{
+    char request[1024], target[256], reply[2048], status[32], type[64];
+    int had = events_count(&f->seen);
+
+    NOTE("row %zu, %s", row, id);
+    snprintf(target, sizeof target, httpb_posts[row].target, id);
+    snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
+             httpb_posts[row].method, target, strlen(httpb_posts[row].body), httpb_posts[row].body);
+    raw_send(fd, request);
+    raw_reply(fd, reply, sizeof reply, 30000);
+    snprintf(status, sizeof status, "HTTP/1.1 %d ",
+             httpb_posts[row].status ? httpb_posts[row].status : 200);
+    CHECK(!strncmp(reply, status, strlen(status)));
+    snprintf(type, sizeof type, "Content-Type: %s\r\n", httpb_posts[row].type);
+    CHECK(strstr(reply, type) || !*httpb_posts[row].type);
+    char *body = strstr(reply, "\r\n\r\n");
+    if (CHECK(body != NULL))
+        CHECK(!strncmp(body + 4, httpb_posts[row].answer, strlen(httpb_posts[row].answer)));
+    if (httpb_posts[row].delivered)
+        CHECK_EQ_INT(events_wait(&f->seen, had + 1), had + 1);
+    else
+        CHECK_EQ_INT(events_count(&f->seen), had);
+}
+
+/* All on one connection, which stays good. */
+TEST(http_broker_answers_as_the_original)
+{
+    httpb_fixture f;
+
+    REQUIRE(httpb_setup(&f, NULL));
+    int fd = raw_connect(f.address);
+    for (size_t i = 0; i < MICRO_COUNTOF(httpb_posts); i++) {
+        httpb_post(&f, i, f.id, fd);
+        httpb_post(&f, i, f.old_id, fd);
+    }
+    httpb_post(&f, 0, f.id, fd);
+    CHECK_EQ_TEXT(f.seen.ids[0], "raw");
+    close(fd);
+    httpb_teardown(&f);
+}
+
+/* Whatever comes, the next event is taken. */
+TEST(http_broker_outlives_garbage)
+{
+    const char *garbage[] = { "\x16\x03\x01",
+                              "POST /_sub?id=",
+                              "\r\n\r\n\r\n",
+                              "POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",
+                              "POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\n{\"Header\":{",
+                              "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" };
+    httpb_fixture f;
+
+    REQUIRE(httpb_setup(&f, NULL));
+    for (size_t i = 0; i < MICRO_COUNTOF(garbage); i++) {
+        int fd = raw_connect(f.address);
+        raw_send(fd, garbage[i]);
+        raw_sleep(5);
+        close(fd);
+        fd = raw_connect(f.address);
+        httpb_post(&f, 0, f.id, fd);
+        close(fd);
+    }
+    httpb_teardown(&f);
+}
+
+/* ---- what does not fit --------------------------------------------------------------------- */
+
+/* A handler that does not get on: events wait, so many and no more; the rest is told no. */
+TEST_OF_THREADS(overlap, http_broker_bounds_what_waits)
+{
+    enum { MANY = 4500 };
+    static const char body[] =
+        "{\"Header\":{\"Micro-Topic\":\"example.topic.pubsub.1\"},\"Body\":\"\"}";
+    httpb_fixture f;
+    char reply[2048];
+    int fd, ok = 0, busy = 0;
+
+    REQUIRE(httpb_setup(&f, NULL));
+    atomic_store(&f.seen.sleep_ms, 60000);
+    fd = raw_connect(f.address);
+    for (int i = 0; i < MANY; i++) {
+        char request[512];
+        snprintf(request, sizeof request,
+                 "POST /?id=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", f.id,
+                 sizeof body - 1, body);
+        raw_send(fd, request);
+        raw_reply(fd, reply, sizeof reply, 30000);
+        ok += !strncmp(reply, "HTTP/1.1 200", 12);
+        busy += !strncmp(reply, "HTTP/1.1 503", 12);
+    }
+    CHECK_EQ_INT(ok + busy, MANY);
+    CHECK(ok >= 4096 && busy > 0);
+    CHECK(strstr(reply, HTTPB_OBJECT(503, "too many events wait", "Service Unavailable")));
+    close(fd);
+    atomic_store(&f.seen.sleep_ms, 0); /* for those that wait */
+    httpb_teardown(&f);
+}

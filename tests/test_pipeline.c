@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests whose replies nobody waits for: written together, answered in any pieces, lost. */
+#include "events.h"
+#include "failing.h"
+
+#include "net/engine.h"
+
+typedef struct pipeline_fixture {
+    micro__engine *e;
+    micro__pipelines *set;
+    micro_ctx *ctx;
+    int listener;
+    char address[64];
+    micro__pipeline_counts counts; /* after the end */
+} pipeline_fixture;
+
+static int pipeline_listen(pipeline_fixture *f)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET };
+    socklen_t len = sizeof at;
+
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    f->listener = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(bind(f->listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(f->listener, 8) == 0);
+    getsockname(f->listener, (struct sockaddr *)&at, &len);
+    snprintf(f->address, sizeof f->address, "127.0.0.1:%d", ntohs(at.sin_port));
+    return f->listener;
+}
+
+static bool pipeline_setup(pipeline_fixture *f, size_t max_bytes, int ack_ms, int idle_ms)
+{
+    const micro__pipelines_opts o = { "events", max_bytes, 5000, ack_ms, idle_ms };
+
+    memset(f, 0, sizeof *f);
+    pipeline_listen(f);
+    f->ctx = micro_ctx_new(NULL);
+    if (!CHECK_EQ_INT(micro__engine_open(!MICRO_OMIT_THREADS, 1, 8, &f->e), MICRO_OK))
+        return false;
+    f->set = micro__pipelines_new(f->e, &o);
+    return CHECK(f->set != NULL && f->ctx != NULL);
+}
+
+static void pipeline_close(pipeline_fixture *f, int ms)
+{
+    f->counts = micro__pipelines_close(f->set, micro__now_ms() + (uint64_t)ms);
+    CHECK_EQ_UINT(f->counts.open, 0);
+    CHECK_EQ_UINT(f->counts.taken >= f->counts.answered + f->counts.refused, true);
+}
+
+static void pipeline_teardown(pipeline_fixture *f)
+{
+    micro__engine_close(f->e);
+    micro_ctx_free(f->ctx);
+    close(f->listener);
+}
+
+static micro_err pipeline_send(pipeline_fixture *f, const char *head, const char *body)
+{
+    micro_buf h = { (char *)(uintptr_t)head, strlen(head), 0, 0, false, false, 0 };
+    micro_buf b = { (char *)(uintptr_t)body, strlen(body), 0, 0, false, false, 0 };
+
+    return micro__pipelines_send(f->set, f->ctx, f->address, &h, &b);
+}
+
+static int pipeline_accept(pipeline_fixture *f)
+{
+    return raw_wait(f->listener, POLLIN, 30000) ? accept(f->listener, NULL, NULL) : -1;
+}
+
+/* All of text has come. */
+static void pipeline_expect(int fd, const char *text)
+{
+    char got[256];
+    bool closed;
+
+    raw_read(fd, got, strlen(text), 30000, &closed);
+    CHECK_EQ_TEXT(got, text);
+}
+
+static const char pipeline_ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+TEST(pipeline_sends_without_waiting_for_replies)
+{
+    pipeline_fixture f;
+
+    REQUIRE(pipeline_setup(&f, 1000, 30000, 30000));
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ_INT(pipeline_send(&f, "<head>", "<body>"), MICRO_OK);
+    int fd = pipeline_accept(&f);
+    pipeline_expect(fd, "<head><body><head><body><head><body>");
+    for (int i = 0; i < 3; i++)
+        raw_send(fd, pipeline_ok);
+    CHECK_EQ_INT(pipeline_send(&f, "", "fourth"), MICRO_OK); /* on the same connection */
+    pipeline_expect(fd, "fourth");
+    raw_send(fd, pipeline_ok);
+    pipeline_close(&f, 30000);
+    CHECK_EQ_UINT(f.counts.taken, 4);
+    CHECK_EQ_UINT(f.counts.answered, 4);
+    CHECK_EQ_UINT(f.counts.lost, 0);
+    close(fd);
+    pipeline_teardown(&f);
+}
+
+/* Replies, how many requests they answer with 200, with something else, and whether the connection
+ * is still good. */
+static const struct {
+    const char *text;
+    int ok, refused;
+    bool open;
+} pipeline_replies_rows[] = {
+    { "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\nContent-Length: "
+      "0\r\n\r\n",
+      2, 0, true },
+    { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nT: 1\r\n\r\n"
+      "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno",
+      1, 1, true },
+    { "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 None\r\n\r\nHTTP/1.1 200 OK\r\n"
+      "Content-Length: 0\r\n\r\n",
+      1, 1, true },
+    { "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", 1, 0, false },
+    { "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", 1, 0, false },
+    { "HTTP/1.1 200 OK\r\n\r\nuntil the end", 1, 0, false },
+    { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\n", 0, 0, false },
+    { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 0, 0, false },
+    { "\x16\x03\x01 what is this\r\n\r\n", 0, 0, false },
+    { "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+      "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+      2, 0, false },
+};
+
+static void pipeline_reply_row(size_t row, size_t piece)
+{
+    const char *text = pipeline_replies_rows[row].text;
+    bool open = pipeline_replies_rows[row].open, closed;
+    pipeline_fixture f;
+    char got[8];
+
+    NOTE("row %zu in pieces of %zu", row, piece);
+    REQUIRE(pipeline_setup(&f, 1000, 30000, 30000));
+    pipeline_send(&f, "a", "b");
+    pipeline_send(&f, "a", "b");
+    int fd = pipeline_accept(&f);
+    pipeline_expect(fd, "abab");
+    for (size_t i = 0; i < strlen(text); i += piece) {
+        char part[512];
+        snprintf(part, sizeof part, "%.*s", (int)piece, text + i);
+        raw_send(fd, part);
+        if (piece < 100)
+            raw_sleep(1);
+    }
+    if (!open) {
+        raw_read(fd, got, 1, 30000, &closed);
+        CHECK(closed);
+    }
+    pipeline_close(&f, 30000);
+    CHECK_EQ_UINT(f.counts.answered, (unsigned)pipeline_replies_rows[row].ok);
+    CHECK_EQ_UINT(f.counts.refused, (unsigned)pipeline_replies_rows[row].refused);
+    CHECK_EQ_UINT(f.counts.lost, 2 - f.counts.answered - f.counts.refused);
+    close(fd);
+    pipeline_teardown(&f);
+}
+
+TEST(pipeline_reads_replies_of_any_kind)
+{
+    for (size_t i = 0; i < MICRO_COUNTOF(pipeline_replies_rows); i++) {
+        pipeline_reply_row(i, 1000);
+        pipeline_reply_row(i, 7);
+    }
+}
+
+TEST(pipeline_refused_is_told_until_somebody_is_heard_of)
+{
+    pipeline_fixture f;
+
+    REQUIRE(pipeline_setup(&f, 1000, 30000, 30000));
+    close(f.listener);
+    CHECK_EQ_INT(pipeline_send(&f, "a", "b"), MICRO_OK);
+    for (long long until = raw_ms() + 30000;
+         !micro__pipelines_refused(f.set, f.address) && raw_ms() < until;)
+        raw_sleep(1);
+    CHECK_EQ_INT(pipeline_send(&f, "a", "b"), MICRO_ECONNECT);
+    micro__pipelines_retry(f.set, "127.0.0.1:1"); /* another one */
+    CHECK_EQ_INT(pipeline_send(&f, "a", "b"), MICRO_ECONNECT);
+    micro__pipelines_retry(f.set, f.address);
+    CHECK(!micro__pipelines_refused(f.set, f.address));
+    f.listener = socket(AF_INET, SOCK_STREAM, 0);
+    pipeline_close(&f, 30000);
+    CHECK_EQ_UINT(f.counts.lost, 3);
+    pipeline_teardown(&f);
+}
+
+/* A peer that reads nothing takes what the system holds for it, then what may wait; no more. */
+TEST(pipeline_bounds_what_waits)
+{
+    pipeline_fixture f;
+    static char body[65536];
+    int n = 0;
+
+    REQUIRE(pipeline_setup(&f, sizeof body * 4, 30000, 30000));
+    memset(body, 'x', sizeof body - 1);
+    while (pipeline_send(&f, "", body) == MICRO_OK && n < 10000) {
+        n++;
+        raw_drive();
+    }
+    CHECK(n >= 4 && n < 10000);
+    CHECK_EQ_INT(pipeline_send(&f, "", body), MICRO_EAGAIN);
+    micro_ctx_cancel(f.ctx);
+    CHECK_EQ_INT(pipeline_send(&f, "", body), MICRO_EAGAIN);
+    pipeline_close(&f, 10); /* and does not wait for ever at the end */
+    CHECK_EQ_UINT(f.counts.taken, (unsigned)n);
+    CHECK_EQ_UINT(f.counts.lost, (unsigned)n + 3);
+    pipeline_teardown(&f);
+}
+
+/* The publisher waits for one that takes what it gets, however slowly. */
+TEST_OF_THREADS(own, pipeline_waits_for_a_slow_reader)
+{
+    pipeline_fixture f;
+    static char body[65536], got[65536];
+    pid_t child;
+
+    REQUIRE(pipeline_setup(&f, sizeof body * 2, 30000, 30000));
+    memset(body, 'x', sizeof body - 1);
+    child = fork();
+    if (!child) {
+        int fd = accept(f.listener, NULL, NULL);
+        ssize_t n;
+        while ((n = recv(fd, got, sizeof got, 0)) > 0)
+            usleep(2000);
+        _exit(0);
+    }
+    for (int i = 0; i < 200; i++)
+        if (!CHECK_EQ_INT(pipeline_send(&f, "", body), MICRO_OK))
+            break;
+    f.counts = micro__pipelines_close(f.set, micro__now_ms() + 10);
+    CHECK_EQ_UINT(f.counts.taken, 200);
+    waitpid(child, NULL, 0);
+    pipeline_teardown(&f);
+}
+
+TEST(pipeline_gives_up_on_a_peer_that_never_answers)
+{
+    pipeline_fixture f;
+    bool closed;
+    char got[8];
+
+    REQUIRE(pipeline_setup(&f, 1000, 50, 30000));
+    pipeline_send(&f, "a", "b");
+    int fd = pipeline_accept(&f);
+    pipeline_expect(fd, "ab");
+    raw_read(fd, got, 1, 30000, &closed);
+    CHECK(closed);
+    close(fd);
+    CHECK_EQ_INT(pipeline_send(&f, "c", "d"), MICRO_OK); /* it may be better now */
+    fd = pipeline_accept(&f);
+    pipeline_expect(fd, "cd");
+    raw_send(fd, pipeline_ok); /* perhaps too late on a busy machine */
+    pipeline_close(&f, 30000);
+    CHECK_EQ_UINT(f.counts.answered + f.counts.lost, 2);
+    CHECK(f.counts.lost >= 1);
+    close(fd);
+    pipeline_teardown(&f);
+}
+
+/* What was not written in full when a working connection ended goes over another one. */
+TEST(pipeline_goes_on_over_another_connection)
+{
+    pipeline_fixture f;
+    static char body[1 << 20];
+
+    REQUIRE(pipeline_setup(&f, sizeof body * 8, 30000, 30000));
+    memset(body, 'x', sizeof body - 1);
+    pipeline_send(&f, "a", "b");
+    int fd = pipeline_accept(&f);
+    pipeline_expect(fd, "ab");
+    raw_send(fd, pipeline_ok);
+    for (int i = 0; i < 6; i++)
+        pipeline_send(&f, "", body); /* more than the system holds */
+    pipeline_send(&f, "", "last");
+    raw_sleep(20);
+    close(fd);
+    fd = pipeline_accept(&f);
+    size_t all = 0;
+    char *got = malloc(sizeof body), tail[5] = "";
+    bool closed = false;
+    while (!closed && strcmp(tail, "last") != 0) {
+        size_t n = raw_read(fd, got, 1, 30000, &closed);
+        if (!n)
+            break;
+        all += n;
+        memmove(tail, tail + 1, 3);
+        tail[3] = got[0];
+        if (got[0] == 'x') { /* the rest of a body at a time */
+            ssize_t k = recv(fd, got, sizeof body - 1, MSG_DONTWAIT);
+            for (ssize_t i = 0; i < k; i++) {
+                memmove(tail, tail + 1, 3);
+                tail[3] = got[i];
+            }
+            all += k > 0 ? (size_t)k : 0;
+        }
+    }
+    CHECK_EQ_TEXT(tail, "last");
+    CHECK_EQ_UINT((all - 4) % (sizeof body - 1), 0); /* from the start of a request on */
+    CHECK(all > sizeof body);
+    pipeline_close(&f, 10);
+    CHECK_EQ_UINT(f.counts.answered, 1);
+    free(got);
+    close(fd);
+    pipeline_teardown(&f);
+}
+
+TEST(pipeline_ends_when_it_is_idle)
+{
+    pipeline_fixture f;
+    bool closed;
+    char got[8];
+
+    REQUIRE(pipeline_setup(&f, 1000, 30000, 30));
+    pipeline_send(&f, "a", "b");
+    int fd = pipeline_accept(&f);
+    pipeline_expect(fd, "ab");
+    raw_send(fd, pipeline_ok);
+    raw_read(fd, got, 1, 30000, &closed);
+    CHECK(closed);
+    close(fd);
+    pipeline_close(&f, 30000);
+    CHECK_EQ_UINT(f.counts.lost, 0);
+    pipeline_teardown(&f);
+}
+
+TEST(pipeline_addresses_that_are_none)
+{
+    pipeline_fixture f;
+    const char *bad[] = { "", "nonsense", "host:", "127.0.0.1:99999" };
+
+    REQUIRE(pipeline_setup(&f, 1000, 30000, 30000));
+    for (size_t i = 0; i < MICRO_COUNTOF(bad); i++) {
+        NOTE("\"%s\"", bad[i]);
+        snprintf(f.address, sizeof f.address, "%s", bad[i]);
+        micro_err err = pipeline_send(&f, "a", "b");
+        CHECK(err == MICRO_EINVAL || err == MICRO_ECONNECT);
+    }
+    pipeline_close(&f, 30000);
+    CHECK_EQ_UINT(f.counts.lost, MICRO_COUNTOF(bad));
+    pipeline_teardown(&f);
+}
+
+/* Whatever request for memory fails: what was taken is answered or counted as lost. */
+TEST(pipeline_without_memory)
+{
+    bool whole = false;
+
+    for (size_t at = 1; !whole && at < 200; at++) {
+        pipeline_fixture f = { 0 };
+        const micro__pipelines_opts o = { "events", 1000, 5000, 30000, 30000 };
+        NOTE("request %zu fails", at);
+        pipeline_listen(&f);
+        micro__engine_open(!MICRO_OMIT_THREADS, 1, 8, &f.e);
+        f.ctx = micro_ctx_new(NULL);
+        raw_sleep(1);
+        failing_begin(at);
+        failing.once = true;
+        f.set = micro__pipelines_new(f.e, &o);
+        micro_err err = f.set ? pipeline_send(&f, "a", "b") : MICRO_ENOMEM;
+        CHECK(err == MICRO_OK || err == MICRO_ENOMEM);
+        int fd = err == MICRO_OK ? pipeline_accept(&f) : -1;
+        if (fd >= 0)
+            raw_send(fd, pipeline_ok);
+        pipeline_close(&f, 30000);
+        whole = failing_end();
+        if (err == MICRO_OK)
+            CHECK_EQ_UINT(f.counts.answered + f.counts.lost, 1);
+        close(fd);
+        pipeline_teardown(&f);
+    }
+    CHECK(whole);
+}
