@@ -18,6 +18,7 @@ import time
 sys.dont_write_bytecode = True
 import proc
 import report
+import rows_bad
 import rows_block
 import rows_count
 import rows_cpu
@@ -72,7 +73,7 @@ GROUPS = [
     ("sleep", lambda b: rows_block.sleeping(b, "Bench.Sleep")),
     ("pause", lambda b: rows_block.sleeping(b, "Bench.Pause")),
     ("burst", lambda b: [rows_block.burst(b, m) for m in ("Bench.Sleep", "Bench.Pause")]),
-    ("chains", rows_block.chains),
+    ("chains", rows_block.chains), ("bad", rows_bad.run),
 ]
 
 

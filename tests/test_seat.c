@@ -63,13 +63,15 @@ static micro_err seat_on_gather(micro_ctx *ctx, const hello_msg *req, hello_answ
 typedef struct seat_fixture {
     micro_registry *reg;
     micro_service *svc, *client;
+    int idle_ms;
 } seat_fixture;
 
 static bool seat_setup(seat_fixture *f, int loops, int max_threads)
 {
     f->reg = micro_registry_memory_new();
     f->svc = micro_service_new(.name = "seat", .registry = f->reg, .address = "127.0.0.1:0",
-                               .loops = loops, .max_threads = max_threads, .drain_ms = 3000);
+                               .loops = loops, .max_threads = max_threads, .drain_ms = 3000,
+                               .idle_ms = f->idle_ms);
     f->client = micro_service_new(.registry = f->reg, .name = "client");
     hello_say_handle(f->svc, hello_on_say, NULL);
     seat_sleep_handle(f->svc, seat_on_sleep, NULL);
@@ -281,6 +283,7 @@ TEST_OF_THREADS(chain, seat_chain_past_the_cap_ends_clearly)
 typedef struct seat_peer {
     pthread_t thread;
     int listener, calls;
+    int delay_ms; /* more */
     char address[32];
 } seat_peer;
 
@@ -298,6 +301,7 @@ static void *seat_peer_main(void *arg)
     snprintf(text, sizeof text,
              "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
              strlen(body), body);
+    raw_sleep(p->delay_ms);
     for (int i = 0; i < p->calls; i++)
         raw_send(fds[i], text);
     for (int i = 0; i < p->calls; i++) {
@@ -327,28 +331,36 @@ static void seat_peer_end(seat_peer *p)
     close(p->listener);
 }
 
+/* Sends the requests, one a thread, after which no thread is left. */
+static void seat_fill(seat_fixture *f, const seat_peer *peer, int *fds, int n)
+{
+    char text[512];
+
+    snprintf(text, sizeof text,
+             "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Seat.Gather\r\n"
+             "X-Hop-Count: 9\r\nContent-Length: %zu\r\n\r\n{\"name\":\"%s\"}",
+             strlen(peer->address) + 11, peer->address);
+    for (int i = 0; i < n; i++) {
+        fds[i] = raw_connect(micro_service_address(f->svc));
+        raw_send(fds[i], text);
+    }
+}
+
 /* All threads are in handlers that wait for calls under way: those that wait read the replies. And
  * what comes meanwhile is served when they have ended. */
 TEST_OF_THREADS(own, seat_waiting_handlers_drive_at_the_cap)
 {
     enum { HANDLERS = 2 };
     seat_fixture f = { 0 };
-    seat_peer peer;
-    char text[512], out[1024];
+    seat_peer peer = { 0 };
+    char out[1024];
     int fds[HANDLERS];
     long long start = raw_ms();
 
     micro_log_set(MICRO_LOG_WARN, seat_on_log, NULL);
     REQUIRE(seat_setup(&f, 1, HANDLERS));
     REQUIRE(seat_peer_start(&peer, HANDLERS * SEAT_FAN));
-    snprintf(text, sizeof text,
-             "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Seat.Gather\r\n"
-             "X-Hop-Count: 9\r\nContent-Length: %zu\r\n\r\n{\"name\":\"%s\"}",
-             strlen(peer.address) + 11, peer.address);
-    for (int i = 0; i < HANDLERS; i++) {
-        fds[i] = raw_connect(micro_service_address(f.svc));
-        raw_send(fds[i], text);
-    }
+    seat_fill(&f, &peer, fds, HANDLERS);
     for (int i = 0; i < HANDLERS; i++)
         CHECK(strstr(raw_reply(fds[i], out, sizeof out, 4000), "\"all\""));
     CHECK(raw_ms() - start < 4000); /* the calls' own time is 5 s */
@@ -356,5 +368,35 @@ TEST_OF_THREADS(own, seat_waiting_handlers_drive_at_the_cap)
     for (int i = 0; i < HANDLERS; i++)
         close(fds[i]);
     seat_teardown(&f); /* closes the connections to the peer */
+    seat_peer_end(&peer);
+}
+
+/* The rest of a request has come in time, but its turn comes when the time is over. */
+TEST_OF_THREADS(own, seat_request_put_aside_is_not_too_slow)
+{
+    enum { HANDLERS = 2, IDLE_MS = 2000 };
+    seat_fixture f = { 0 };
+    seat_peer peer = { .delay_ms = IDLE_MS + 500 };
+    char out[1024];
+    int fds[HANDLERS];
+
+    micro_log_set(MICRO_LOG_NONE, NULL, NULL);
+    f.idle_ms = IDLE_MS;
+    REQUIRE(seat_setup(&f, 1, HANDLERS));
+    REQUIRE(seat_peer_start(&peer, HANDLERS * SEAT_FAN));
+    int fd = raw_connect(micro_service_address(f.svc));
+    raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
+                 "Content-Length: 12\r\n\r\n{\"name\"");
+    raw_sleep(50);
+    seat_fill(&f, &peer, fds, HANDLERS);
+    raw_sleep(100);
+    raw_send(fd, ":\"x\"}");
+    CHECK(strstr(raw_reply(fd, out, sizeof out, 8000), "Hello x"));
+    for (int i = 0; i < HANDLERS; i++) {
+        CHECK(strstr(raw_reply(fds[i], out, sizeof out, 4000), "\"all\""));
+        close(fds[i]);
+    }
+    close(fd);
+    seat_teardown(&f);
     seat_peer_end(&peer);
 }

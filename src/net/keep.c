@@ -180,6 +180,8 @@ static void keep_due(micro__loop *l, micro__timer *timer)
     micro__partial *p = (micro__partial *)(void *)((char *)timer - offsetof(micro__partial, timer));
     micro__conn *c = p->conn;
 
+    if (c->busy) /* more has come, and waits for its turn */
+        return;
     if (c->lingers) {
         micro__conn_close(l, c);
         return;

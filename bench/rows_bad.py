@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: MIT
+"""What other callers notice while somebody sends bad input, and what it costs in memory."""
+
+import os
+import statistics
+import subprocess
+import sys
+
+import proc
+from rows_cpu import requests
+
+FAST, RATE = 16, 2000
+FILES = 300  # descriptors of a server that is to run out of them
+
+KINDS = {
+    "half": "500 half requests, 500 new ones a second",
+    "drip": "200 connections that drip bytes",
+    "reset": "500 resets a second",
+    "unread": "20 peers that never read",
+    "idle": "5000 idle connections",
+    "files": "no descriptor left",
+}
+
+
+def disturbed(b, kind, server, options, seconds):
+    """The others' figures while the peer is at work; it has some time to begin."""
+    request = requests(b)[0]
+    bad = None
+    if kind:
+        argv = [sys.executable, "-B", b.source("bad.py"), kind, str(server.port), str(seconds),
+                request]
+        others = os.sched_getaffinity(0) - {b.core}  # it is to disturb by what it sends
+        if others:
+            argv = ["taskset", "-c", ",".join(map(str, others)), *argv]
+        bad = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
+    try:
+        return b.programs.load(server, request, *options)
+    finally:
+        if bad:
+            bad.kill()
+            bad.wait()
+
+
+def run(b):
+    """One server for each kind: quiet, then disturbed."""
+    p = b.programs
+    warm, secs = (.3, .3) if b.smoke else (1, 2)
+    options = ("-c", FAST, "-r", RATE, "-u", warm, "-d", secs)
+    for kind, text in KINDS.items():
+        ratios, p99, more = [], [], []
+        for r in range(b.rounds(2)):
+            limit = ["prlimit", "--nofile=%d:%d" % (FILES, FILES)] if kind == "files" else []
+            with p.serve("micro", limit + [p.path("server"), "--registry=memory",
+                                           "--selector=static", "--loops=1",
+                                           "--server_address=127.0.0.1:PORT"]) as s:
+                quiet = disturbed(b, None, s, options, 0)
+                before = proc.memory(s.pids[0])
+                bad = disturbed(b, kind, s, options, warm + secs + 1)
+                more.append((proc.memory(s.pids[0]) - before) / 1e6)
+            for what, d in (("quiet", quiet), (kind, bad)):
+                b.report.record("bad input, " + what, dict(d, round=r))
+            ratios.append(bad["p99"] / quiet["p99"])
+            p99.append(bad["p99"])
+        b.report.add("bad", "99th percentile of the others, to a quiet run: " + text, ratios, 2,
+                     None, "x", note="p99 %.2f ms, %.1f MB more" % (
+                         statistics.median(p99) / 1000, max(more)))
