@@ -206,6 +206,35 @@ TEST(stats_of_a_counted_load)
     stats_end(&f);
 }
 
+static void *stats_caller(void *arg)
+{
+    stats_fixture *f = arg;
+    micro_ctx *ctx = micro_ctx_new(f->client);
+
+    stats_load(ctx, &hello_say_method, 150, MICRO_OK, MICRO_OK);
+    stats_load(ctx, &hello_fail_method, 50, 400, 400);
+    micro_ctx_free(ctx);
+    return NULL;
+}
+
+/* No addition is lost between threads. */
+TEST_OF_THREADS(own, stats_of_many_threads)
+{
+    stats_fixture f;
+    pthread_t threads[6];
+
+    REQUIRE(stats_start(&f));
+    for (size_t i = 0; i < MICRO_COUNTOF(threads); i++)
+        REQUIRE(pthread_create(&threads[i], NULL, stats_caller, &f) == 0);
+    for (size_t i = 0; i < MICRO_COUNTOF(threads); i++)
+        pthread_join(threads[i], NULL);
+    const micro_value *all = stats_ask(&f);
+    CHECK_EQ_UINT(stats_number(all, "requests"), 6 * 200);
+    CHECK_EQ_UINT(stats_number(all, "errors"), 6 * 50);
+    CHECK_EQ_UINT(stats_number(all, "running"), 0);
+    stats_end(&f);
+}
+
 /* What cannot be read or encoded counts for its endpoint, as the error that it was. */
 TEST(stats_count_what_never_reached_the_handler)
 {
