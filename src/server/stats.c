@@ -5,14 +5,15 @@
 
 #define STATS_SHARDS (MICRO_OMIT_THREADS ? 1 : 4) /* a power of two */
 
+typedef MICRO__ATOMIC(uint64_t) stats_count;
+
 /* What is written often stands in front, and what lies next to the following shard is the bucket of
  * those that took minutes: the shards need no padding between them. */
 typedef struct stats_shard {
-    _Alignas(8) MICRO__ATOMIC(uint64_t) begun;
-    MICRO__ATOMIC(uint64_t) time_ns;
-    MICRO__ATOMIC(uint64_t)
-    errors[MICRO__DONE_COUNT]; /* by outcome; [MICRO__DONE_OK] is not used */
-    MICRO__ATOMIC(uint64_t) buckets[MICRO__STATS_BUCKETS];
+    _Alignas(8) stats_count begun;
+    stats_count time_ns;
+    stats_count errors[MICRO__DONE_COUNT]; /* by outcome; none for MICRO__DONE_OK */
+    stats_count buckets[MICRO__STATS_BUCKETS];
 } stats_shard;
 
 struct micro__stats {
@@ -36,7 +37,7 @@ static stats_shard *stats_shard_of(micro__stats *s, const micro_ctx *ctx)
     return &s->shards[(spread >> 32) & (STATS_SHARDS - 1)];
 }
 
-static void stats_add(MICRO__ATOMIC(uint64_t) * at, uint64_t n)
+static void stats_add(stats_count *at, uint64_t n)
 {
     atomic_fetch_add_explicit(at, n, memory_order_relaxed);
 }
@@ -82,7 +83,7 @@ MICRO_PRIVATE void micro__stats_end(micro__stats *s, const micro_ctx *ctx, uint6
     stats_add(&shard->buckets[stats_bucket(ns / 1000)], 1);
 }
 
-static uint64_t stats_get(MICRO__ATOMIC(uint64_t) * from)
+static uint64_t stats_get(stats_count *from)
 {
     return atomic_load_explicit(from, memory_order_relaxed);
 }
