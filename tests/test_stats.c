@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What endpoints count: requests, errors by kind, what runs, latencies; as Debug.Stats tells it. */
-#include "hello.h"
-#include "raw.h"
+#include "chat.h"
 
 #include "server/server.h"
 
@@ -133,14 +132,18 @@ static uint64_t stats_number(const micro_value *in, const char *name)
     return v->kind == MICRO_VALUE_INT || v->kind == MICRO_VALUE_UINT ? v->as.u : 0;
 }
 
+static const micro_value *stats_of(micro_ctx *ctx, const char *service)
+{
+    micro_value *all = micro_new(ctx, micro_value);
+    micro_empty none = { 0 };
+
+    CHECK_EQ_INT(micro_call(ctx, service, &stats_method, &none, all, NULL), MICRO_OK);
+    return all;
+}
+
 static const micro_value *stats_ask(stats_fixture *f)
 {
-    micro_value *all = micro_new(f->ctx, micro_value);
-    micro_empty none = { 0 };
-    micro_err err = micro_call(f->ctx, "go.micro.srv.greeter", &stats_method, &none, all, NULL);
-
-    CHECK_EQ_INT(err, MICRO_OK);
-    return all;
+    return stats_of(f->ctx, "go.micro.srv.greeter");
 }
 
 static const micro_value *stats_endpoint(const micro_value *all, const char *name)
@@ -304,6 +307,36 @@ TEST_OF_THREADS(overlap, stats_show_what_runs)
     for (size_t i = 0; i < MICRO_COUNTOF(fds); i++)
         close(fds[i]);
     stats_end(&f);
+}
+
+static const micro_value *stats_of_back(chat_fixture *f)
+{
+    return stats_endpoint(stats_of(f->ctx, "chat"), "Chat.Back");
+}
+
+/* A stream runs, whether or not a thread does, until it has ended. */
+TEST_OF_THREADS(stream, stats_of_streams)
+{
+    chat_fixture f;
+    micro_stream *st;
+    chat_msg m = { 1, micro_s("a") }, got;
+
+    REQUIRE(chat_begin(&f));
+    REQUIRE(CHECK_EQ_INT(chat_back(f.ctx, "chat", &st), MICRO_OK));
+    CHECK_EQ_INT(chat_back_send_req(st, &m), MICRO_OK);
+    CHECK_EQ_INT(chat_back_recv_rsp(st, &got), MICRO_OK);
+    CHECK_EQ_UINT(stats_number(stats_of_back(&f), "running"), 1);
+    CHECK_EQ_UINT(stats_number(stats_of_back(&f), "requests"), 0);
+    m.text = micro_s("fail");
+    CHECK_EQ_INT(chat_back_send_req(st, &m), MICRO_OK);
+    CHECK_EQ_INT(chat_back_recv_rsp(st, &got), 403);
+    micro_stream_close(st, MICRO_OK);
+    for (int i = 0; i < 5000 && stats_number(stats_of_back(&f), "running"); i++)
+        raw_sleep(2);
+    CHECK_EQ_UINT(stats_number(stats_of_back(&f), "running"), 0);
+    CHECK_EQ_UINT(stats_number(stats_of_back(&f), "requests"), 1);
+    CHECK_EQ_UINT(stats_number(stats_of_back(&f), "client_errors"), 1);
+    chat_finish(&f);
 }
 
 /* ---- against /proc ------------------------------------------------------------------------- */

@@ -482,11 +482,12 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
     if (route && dispatch_held(&d, route, req->least_hops))
         return;
     if (route) {
-        uint64_t begun = micro__stats_begin(route->stats, d.ctx);
+        d.begun = micro__stats_begin(route->stats, d.ctx);
         const micro_ctx *before = micro__log_scope(d.ctx);
         dispatch_admit(&d, route, req);
         micro__log_scope(before);
-        micro__stats_end(route->stats, d.ctx, begun, d.outcome);
+        if (!reply->none) /* a stream that goes on counts when it ends */
+            micro__stats_end(route->stats, d.ctx, d.begun, d.outcome);
     } else {
         atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);
         if (open)

@@ -21,6 +21,7 @@ typedef struct micro__dispatch {
     size_t len;
     bool empty; /* no message: the zero one */
     micro__outcome outcome;
+    uint64_t begun; /* of micro__stats_begin */
 } micro__dispatch;
 
 /* dispatch.c. surroundings: the ctx as a handler finds it. message: into the reply's body, in the

@@ -138,8 +138,11 @@ static micro_err streamed_last(micro_stream *st, micro_err err, micro_buf *head,
 
 static void streamed_free(micro_stream *st)
 {
-    micro__server_taken(((streamed *)(void *)st)->d.s);
-    micro__free(st, sizeof(streamed));
+    streamed *s = (streamed *)(void *)st;
+
+    micro__stats_end(s->route->stats, NULL, s->d.begun, s->d.outcome);
+    micro__server_taken(s->d.s);
+    micro__free(s, sizeof *s);
 }
 
 static const micro__stream_side streamed_side = { true, streamed_decode, streamed_encode,
@@ -288,5 +291,4 @@ MICRO_PRIVATE void micro__streamed_serve(micro__dispatch *d, micro__route *route
     d->reply->none = true;
     d->reply->close = d->s->once;
     streamed_run(s);
-    d->outcome = s->d.outcome;
 }
