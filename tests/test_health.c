@@ -439,6 +439,25 @@ TEST(calls_pass_over_a_failing_node)
     health_teardown(&f);
 }
 
+/* Calls that go well cost no request for memory, nor do those that pass over a node. */
+TEST(calls_take_no_memory_for_health)
+{
+    health_fixture f;
+    failing_begin(0);
+    REQUIRE(health_setup(&f, NULL));
+    CHECK_EQ_INT(health_calls(&f, 60), 60);
+    size_t before = failing_calls();
+    CHECK_EQ_INT(health_calls(&f, 200), 200);
+    CHECK_EQ_UINT(failing_calls() - before, 0);
+    atomic_store(&f.fails[1], 500);
+    CHECK_EQ_INT(health_calls(&f, 60), 60);
+    before = failing_calls();
+    CHECK_EQ_INT(health_calls(&f, 100), 100);
+    CHECK(failing_calls() - before <= 10); /* for the errors of trials */
+    health_teardown(&f);
+    failing_end();
+}
+
 /* With ejection off the budget alone keeps the load in bounds. */
 TEST(calls_keep_to_the_budget)
 {

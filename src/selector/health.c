@@ -14,13 +14,13 @@ MICRO_PRIVATE uint64_t micro__health_hash(const char *text, size_t len)
     return h;
 }
 
-static micro__health *health_new(const micro_node *node)
+static micro__health *health_new(uint64_t id_hash)
 {
     micro__health *h = micro__alloc_zero(sizeof *h);
     if (!h)
         return NULL;
     atomic_init(&h->refs, 1);
-    h->id_hash = micro__health_hash(node->id.ptr, node->id.len);
+    h->id_hash = id_hash;
     return h;
 }
 
@@ -30,13 +30,14 @@ static bool health_is_of(const micro_node *a, const micro_node *b)
 }
 
 /* Mostly the same nodes in the same order: the search goes on where the last one ended. */
-static micro__health *health_known(const micro__nodeset *before, const micro_node *node, size_t *at)
+static micro__health *health_known(const micro__nodeset *before, const micro_node *node,
+                                   uint64_t id_hash, size_t *at)
 {
     size_t n = before ? before->nodes.len : 0;
     for (size_t i = 0; i < n; i++, (*at)++) {
         if (*at >= n)
             *at = 0;
-        if (health_is_of(before->nodes.ptr[*at], node))
+        if (before->health[*at]->id_hash == id_hash && health_is_of(before->nodes.ptr[*at], node))
             return before->health[(*at)++];
     }
     return NULL;
@@ -47,11 +48,13 @@ MICRO_PRIVATE bool micro__health_attach(micro__nodeset *set, const micro__nodese
     size_t at = 0;
     bool ailing = false;
     for (size_t i = 0; i < set->nodes.len; i++) {
-        micro__health *h = health_known(before, set->nodes.ptr[i], &at);
+        const micro_node *node = set->nodes.ptr[i];
+        uint64_t id_hash = micro__health_hash(node->id.ptr, node->id.len);
+        micro__health *h = health_known(before, node, id_hash, &at);
         if (h)
             atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
         else
-            h = health_new(set->nodes.ptr[i]);
+            h = health_new(id_hash);
         if (!h) {
             micro__health_detach(set);
             return false;

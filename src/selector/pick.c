@@ -220,7 +220,8 @@ static MICRO__ATOMIC(uint64_t) pick_turn; /* of sets that are not ours */
 
 MICRO_PRIVATE uint64_t micro__select_turn(const micro_nodes *nodes, const micro_strategy *strategy)
 {
-    if (!strategy || strategy == &micro_strategy_random)
+    if (!strategy || strategy == &micro_strategy_random || strategy == &micro_strategy_hash ||
+        strategy == &micro_strategy_least_calls || strategy == &micro_strategy_two_choices)
         return 0;
     micro__nodeset *set = micro__nodeset_of(nodes);
     return atomic_fetch_add_explicit(set ? &set->turn : &pick_turn, 1, memory_order_relaxed);
