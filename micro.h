@@ -510,10 +510,10 @@ struct micro_call_opts {
     bool (*retry)(void *arg, micro_ctx *ctx, micro_err err, int attempt); /* last word */
     void *arg;                     /* of the three, which must not wait for anything: a loop may */
                                    /* stand still meanwhile */
-    int retry_budget;              /* attempts after the first, % of a service's calls, 10; 100 */
-                                   /* ahead, and one a second; if no node was reached, uncounted */
+    int retry_budget;              /* further attempts, % of a service's calls, 10; 100 may be */
+                                   /* spent ahead, one a second always; refused ones are free */
     int eject_after;               /* failures of a node in a row, 5: see section 12 */
-    int break_after;               /* calls in a row that a node did not answer, 20 */
+    int break_after;               /* calls in a row that a node did not answer, 20: the same */
     int eject_ms;                  /* until the first trial, 1000; then double, to 30 000 */
     int hedge_ms;                  /* idempotent and no answer by then: another node is asked too */
                                    /* and the first answer counts; not with MICRO_WRAP_CALL; off */
@@ -734,11 +734,12 @@ MICRO_API void micro_service_wrap(micro_service *svc, unsigned places, micro_mid
  * index. Nothing is copied and nothing locked in between: nanoseconds, however many nodes.
  *
  * A node that fails .eject_after calls in a row, with an error of 500 and up or without an answer,
- * is passed over while others are left. One that has not answered .break_after calls in a row is
- * not called though none be left, and the call fails at once with MICRO_ENONODE: a circuit breaker.
- * After .eject_ms one call is let through as a trial, after each that fails time doubles, and any
- * other answer ends it. So a service's own errors are never hidden behind ours, and a node that
- * hangs costs no time-outs. Such memory is kept for the nodes of built-in selectors. */
+ * is passed over while others are left (MICRO_OFF: never). One of these that has not answered
+ * .break_after calls in a row is not called though none be left, and the call fails at once with
+ * MICRO_ENONODE: a circuit breaker. After .eject_ms one call is let through as a trial; with each
+ * that fails that time doubles, and any other answer ends it. So a service's own errors are never
+ * hidden behind ours, and a node that hangs costs no time-outs. The library remembers this of nodes
+ * that built-in selectors choose from. */
 
 struct micro_node {
     micro_str id, address;         /* host:port */

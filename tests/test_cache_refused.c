@@ -20,6 +20,8 @@ TEST(cache_refused_node_is_set_aside)
     CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1 n2@h:2");
     seltest_mark(w.sel, "n1", "h:1", MICRO_ECONNECT);
     CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n2@h:2");
+    CHECK(micro__cache_maybe_aside((micro__cache *)w.sel, micro_s("n1")));
+    CHECK(!micro__cache_maybe_aside((micro__cache *)w.sel, micro_s("n2"))); /* pays nothing */
     seltest_pass(1000); /* time alone does not bring it back */
     CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n2@h:2");
     seltest_event(&w.reg, MICRO_CREATED, "n2", "h:2");

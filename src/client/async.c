@@ -219,6 +219,8 @@ static void async_send(micro__loop *l, void *arg)
 {
     micro__async *a = arg;
 
+    if (a->err == MICRO_OK && a->cancel_ran) /* while the node was chosen */
+        a->err = micro__call_over(&a->k);
     a->shot.k = &a->k;
     a->shot.done = async_done;
     if (a->err != MICRO_OK || !a->send) {

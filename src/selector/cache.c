@@ -97,8 +97,7 @@ static void cache_mark(micro_selector *sel, const char *service, const micro_nod
 {
     micro__cache *c = (micro__cache *)sel;
     bool answer = result >= 0 || result == MICRO_EREMOTE || result == MICRO_EPLAIN;
-    bool any = atomic_load_explicit(&c->asides, memory_order_relaxed) != 0;
-    if (!(answer && any) && result != MICRO_ECONNECT)
+    if (result != MICRO_ECONNECT && !(answer && micro__cache_maybe_aside(c, node->id)))
         return;
     micro_str name = micro_s(service);
     micro__lock(&c->lock);

@@ -18,6 +18,7 @@
 #define MICRO__CACHE_BLOCKS 16 /* the first is part of the name */
 #define MICRO__CACHE_NAMES_MAX 65536
 #define MICRO__CACHE_FRONT 64
+#define MICRO__CACHE_ASIDES 64
 
 /* A node that refused a connection (decision 16 has the rules). */
 typedef struct micro__cache_aside {
@@ -85,6 +86,8 @@ typedef struct micro__cache {
      * then need be compared only, neither measured nor hashed. */
     MICRO__ATOMIC(micro__cache_name *) front[MICRO__CACHE_FRONT];
     MICRO__ATOMIC(size_t) asides; /* of all names */
+    /* The same by their ids' hashes: an answer of any other node needs no lock. */
+    atomic_uint asides_of[MICRO__CACHE_ASIDES];
     micro__mutex lock; /* of all that follows and of the names; never held around the registry */
     micro__cond done;  /* a question has been answered */
     size_t names;
@@ -134,6 +137,13 @@ MICRO_PRIVATE void micro__cache_refused(micro__cache *c, micro__cache_name *n,
                                         const micro_node *node);
 MICRO_PRIVATE void micro__cache_answered(micro__cache *c, micro__cache_name *n, micro_str id);
 MICRO_PRIVATE void micro__cache_free_names(micro__cache *c);
+/* Without the lock: false, the node is not among the asides. */
+static inline bool micro__cache_maybe_aside(micro__cache *c, micro_str id)
+{
+    return atomic_load_explicit(&c->asides, memory_order_relaxed) != 0 &&
+           atomic_load_explicit(&c->asides_of[micro__str_hash(id) % MICRO__CACHE_ASIDES],
+                                memory_order_relaxed) != 0;
+}
 
 /* ---- cache_ask.c ------------------------------------------------------------------------------*/
 

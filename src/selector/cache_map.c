@@ -229,15 +229,21 @@ static const micro_node *cache_node(const micro__nodeset *set, micro_str id)
     return NULL;
 }
 
+static atomic_uint *cache_asides_of(micro__cache *c, const char *id)
+{
+    return &c->asides_of[micro__str_hash(micro_s(id)) % MICRO__CACHE_ASIDES];
+}
+
 static void cache_drop_aside(micro__cache *c, micro__cache_name *n, micro__cache_aside *a)
 {
     micro__cache_aside **at = &n->asides;
     while (*at != a)
         at = &(*at)->next;
     *at = a->next;
+    atomic_fetch_sub_explicit(cache_asides_of(c, a->id), 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&c->asides, 1, memory_order_relaxed);
     micro__strfree(a->id);
     micro__free(a, sizeof *a);
-    atomic_fetch_sub_explicit(&c->asides, 1, memory_order_relaxed);
 }
 
 /* Forgets those that the service does not have any more. */
@@ -262,6 +268,7 @@ static micro__cache_aside *cache_add_aside(micro__cache *c, micro__cache_name *n
     }
     a->next = n->asides;
     n->asides = a;
+    atomic_fetch_add_explicit(cache_asides_of(c, id), 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&c->asides, 1, memory_order_relaxed);
     return a;
 }
