@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What endpoints count: requests, errors by kind, what runs, latencies; as Debug.Stats tells it. */
 #include "chat.h"
+#include "events.h"
 
 #include "server/server.h"
 
@@ -337,6 +338,41 @@ TEST_OF_THREADS(stream, stats_of_streams)
     CHECK_EQ_UINT(stats_number(stats_of_back(&f), "requests"), 1);
     CHECK_EQ_UINT(stats_number(stats_of_back(&f), "client_errors"), 1);
     chat_finish(&f);
+}
+
+/* Each handling of an event counts, under the name of its topic. */
+TEST(stats_of_events)
+{
+    const char *one = "example.topic.pubsub.1";
+    events_seen good = EVENTS_SEEN, bad = EVENTS_SEEN;
+    const events_msg msg = { micro_s("id"), 1, micro_s("hello") };
+    stats_fixture f = { .reg = micro_registry_memory_new() };
+    micro_broker *broker = micro_broker_memory_new();
+
+    bad.result = 404;
+    f.svc = micro_service_new(.name = "go.micro.srv.greeter", .registry = f.reg, .broker = broker,
+                              .address = "127.0.0.1:0");
+    events_one_subscribe(f.svc, events_on, &good);
+    events_one_subscribe(f.svc, events_on, &bad);
+    events_two_subscribe(f.svc, events_on, &good);
+    REQUIRE(micro_service_start(f.svc) == MICRO_OK);
+    f.client = micro_service_new(.registry = f.reg, .broker = broker, .name = "client");
+    f.ctx = micro_ctx_new(f.client);
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ_INT(events_one_publish(f.ctx, &msg), MICRO_OK);
+    const micro_value *all = stats_ask(&f);
+    for (int i = 0; i < 5000 && stats_number(all, "requests") < 20; i++) {
+        raw_sleep(2);
+        all = stats_ask(&f);
+    }
+    const micro_value *counted = stats_endpoint(all, one);
+    CHECK_EQ_UINT(stats_number(counted, "requests"), 20);
+    CHECK_EQ_UINT(stats_number(counted, "client_errors"), 10);
+    CHECK_EQ_UINT(stats_number(counted, "errors"), 10);
+    CHECK_EQ_UINT(stats_number(stats_endpoint(all, "example.topic.pubsub.2"), "requests"), 0);
+    CHECK_EQ_UINT(micro_value_get(all, "endpoints")->as.items.len, 2); /* one a topic */
+    stats_end(&f);
+    micro_broker_free(broker);
 }
 
 /* ---- against /proc ------------------------------------------------------------------------- */

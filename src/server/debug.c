@@ -101,21 +101,32 @@ static micro_err debug_health_invoke(micro_ctx *ctx, micro_fn *fn, const void *r
     return MICRO_OK;
 }
 
-static void debug_endpoint_stats(const micro__route *route, debug_endpoint *out)
-{
-    micro__stats_sum sum;
+typedef struct debug_counted {
+    micro_ctx *ctx;
+    debug_stats *out;
+} debug_counted;
 
-    micro__stats_read(route->stats, &sum);
-    out->name = micro_s(route->method->name);
-    out->requests = sum.requests;
-    out->errors = sum.requests - sum.outcomes[MICRO__DONE_OK];
-    out->running = sum.running;
-    out->client_errors = sum.outcomes[MICRO__DONE_CLIENT_ERROR];
-    out->server_errors = sum.outcomes[MICRO__DONE_SERVER_ERROR];
-    out->time = sum.time_ns;
-    out->p50 = micro__stats_quantile(&sum, 500);
-    out->p90 = micro__stats_quantile(&sum, 900);
-    out->p99 = micro__stats_quantile(&sum, 990);
+/* Out of memory makes the answer an error. */
+static void debug_endpoint_stats(void *arg, const char *name, const micro__stats_sum *sum)
+{
+    const debug_counted *c = arg;
+    debug_endpoint *e = micro_append(c->ctx, &c->out->endpoints);
+
+    if (!e)
+        return;
+    e->name = micro_s(name);
+    e->requests = sum->requests;
+    e->errors = sum->requests - sum->outcomes[MICRO__DONE_OK];
+    e->running = sum->running;
+    e->client_errors = sum->outcomes[MICRO__DONE_CLIENT_ERROR];
+    e->server_errors = sum->outcomes[MICRO__DONE_SERVER_ERROR];
+    e->time = sum->time_ns;
+    e->p50 = micro__stats_quantile(sum, 500);
+    e->p90 = micro__stats_quantile(sum, 900);
+    e->p99 = micro__stats_quantile(sum, 990);
+    c->out->requests += e->requests;
+    c->out->errors += e->errors;
+    c->out->running += e->running;
 }
 
 /* Nothing is collected here, so gc stays zero. */
@@ -131,15 +142,8 @@ static micro_err debug_stats_invoke(micro_ctx *ctx, micro_fn *fn, const void *re
     out->uptime = up > 0 ? (uint64_t)up : 0;
     micro__process_usage(&out->memory, &out->threads);
     out->rejected = atomic_load_explicit(&s->rejected, memory_order_relaxed);
-    for (size_t i = 0; i < s->nroutes; i++) {
-        debug_endpoint *e = s->routes[i].stats ? micro_append(ctx, &out->endpoints) : NULL;
-        if (!e)
-            continue; /* not counted; or out of memory, which makes the answer an error */
-        debug_endpoint_stats(&s->routes[i], e);
-        out->requests += e->requests;
-        out->errors += e->errors;
-        out->running += e->running;
-    }
+    debug_counted c = { ctx, out };
+    micro__server_counted(s, debug_endpoint_stats, &c);
     return MICRO_OK;
 }
 

@@ -31,10 +31,10 @@ static void metrics_label(micro_buf *b, const char *name, const char *value)
 }
 
 /* name{endpoint="...", and what else the caller has to say. */
-static void metrics_series(micro_buf *b, const char *name, const micro__route *route)
+static void metrics_series(micro_buf *b, const char *name, const char *endpoint)
 {
     micro__buf_format(b, "%s{", name);
-    metrics_label(b, "endpoint", route->method->name);
+    metrics_label(b, "endpoint", endpoint);
 }
 
 static void metrics_value(micro_buf *b, const char *before, uint64_t value)
@@ -57,61 +57,50 @@ static void metrics_seconds(micro_buf *b, uint64_t ns)
 
 /* ---- endpoints ----------------------------------------------------------------------------- */
 
-static void metrics_requests(micro_buf *b, const micro__route *route, const micro__stats_sum *sum)
+static void metrics_requests(void *arg, const char *endpoint, const micro__stats_sum *sum)
 {
+    micro_buf *b = arg;
     static const char *const outcomes[MICRO__DONE_COUNT] = { "ok", "client_error", "server_error",
                                                              "other_error" };
 
     for (size_t i = 0; i < MICRO__DONE_COUNT; i++) {
-        metrics_series(b, "micro_requests_total", route);
+        metrics_series(b, "micro_requests_total", endpoint);
         micro__buf_byte(b, ',');
         metrics_label(b, "outcome", outcomes[i]);
         metrics_value(b, "} ", sum->outcomes[i]);
     }
 }
 
-static void metrics_running(micro_buf *b, const micro__route *route, const micro__stats_sum *sum)
+static void metrics_running(void *arg, const char *endpoint, const micro__stats_sum *sum)
 {
-    metrics_series(b, "micro_requests_running", route);
+    micro_buf *b = arg;
+    metrics_series(b, "micro_requests_running", endpoint);
     metrics_value(b, "} ", sum->running);
 }
 
 /* One bound for each doubling: four would be a hundred series for an endpoint. */
-static void metrics_duration(micro_buf *b, const micro__route *route, const micro__stats_sum *sum)
+static void metrics_duration(void *arg, const char *endpoint, const micro__stats_sum *sum)
 {
+    micro_buf *b = arg;
     uint64_t below = 0;
     size_t bucket = 0;
 
     for (unsigned octave = METRICS_FIRST_OCTAVE; octave <= MICRO__STATS_OCTAVES; octave++) {
         for (; bucket < (size_t)(octave - 1) * 4; bucket++)
             below += sum->buckets[bucket];
-        metrics_series(b, "micro_request_duration_seconds_bucket", route);
+        metrics_series(b, "micro_request_duration_seconds_bucket", endpoint);
         micro__buf_text(b, ",le=\"");
         metrics_seconds(b, (UINT64_C(1) << octave) * 1000);
         metrics_value(b, "\"} ", below);
     }
-    metrics_series(b, "micro_request_duration_seconds_bucket", route);
+    metrics_series(b, "micro_request_duration_seconds_bucket", endpoint);
     metrics_value(b, ",le=\"+Inf\"} ", sum->requests);
-    metrics_series(b, "micro_request_duration_seconds_sum", route);
+    metrics_series(b, "micro_request_duration_seconds_sum", endpoint);
     micro__buf_text(b, "} ");
     metrics_seconds(b, sum->time_ns);
     micro__buf_byte(b, '\n');
-    metrics_series(b, "micro_request_duration_seconds_count", route);
+    metrics_series(b, "micro_request_duration_seconds_count", endpoint);
     metrics_value(b, "} ", sum->requests);
-}
-
-static void metrics_endpoints(const micro__server *s, micro_buf *b,
-                              void (*write)(micro_buf *b, const micro__route *route,
-                                            const micro__stats_sum *sum))
-{
-    micro__stats_sum sum;
-
-    for (size_t i = 0; i < s->nroutes; i++) {
-        if (!s->routes[i].stats)
-            continue;
-        micro__stats_read(s->routes[i].stats, &sum);
-        write(b, &s->routes[i], &sum);
-    }
 }
 
 /* ---- the whole ----------------------------------------------------------------------------- */
@@ -154,12 +143,12 @@ MICRO_PRIVATE bool micro__server_metrics(micro__server *s, const micro__http_hea
     metrics_service(s, b);
     metrics_family(b, "micro_requests_total", "counter",
                    "Requests that have ended, by endpoint and outcome.");
-    metrics_endpoints(s, b, metrics_requests);
+    micro__server_counted(s, metrics_requests, b);
     metrics_family(b, "micro_requests_running", "gauge", "Requests being served.");
-    metrics_endpoints(s, b, metrics_running);
+    micro__server_counted(s, metrics_running, b);
     metrics_family(b, "micro_request_duration_seconds", "histogram",
                    "Time from a whole request to its whole reply.");
-    metrics_endpoints(s, b, metrics_duration);
+    micro__server_counted(s, metrics_duration, b);
     metrics_family(b, "micro_requests_rejected_total", "counter",
                    "Requests that came to no endpoint.");
     metrics_value(b, "micro_requests_rejected_total ",

@@ -25,6 +25,8 @@ typedef enum micro__outcome {
 #define MICRO__STATS_BUCKETS ((MICRO__STATS_OCTAVES - 1) * 4 + 1)
 
 typedef struct micro__stats micro__stats;
+/* Of a handler's result, or of a message that could not be read. */
+MICRO_PRIVATE micro__outcome micro__outcome_of(micro_err err);
 /* NULL: out of memory. Both take NULL. */
 MICRO_PRIVATE micro__stats *micro__stats_new(void);
 MICRO_PRIVATE void micro__stats_free(micro__stats *s);
@@ -70,8 +72,10 @@ typedef struct micro__subscriber {
     void *state;
     bool internal;
     int max_running;
-    micro_sub *sub;     /* while the service runs */
-    micro__habit habit; /* for events that come as requests */
+    micro_sub *sub;      /* while the service runs */
+    micro__habit habit;  /* for events that come as requests */
+    micro__stats *stats; /* of all subscribers of the topic; the first of them owns it */
+    bool first;
 } micro__subscriber;
 
 struct micro__server {
@@ -95,6 +99,10 @@ struct micro__server {
     atomic_bool taken; /* that one has come */
     void (*ended)(micro_service *svc); /* asks for the stop; does not wait */
 };
+
+/* Of each endpoint that is counted, and of each topic with subscribers. */
+typedef void micro__counted_fn(void *arg, const char *name, const micro__stats_sum *sum);
+MICRO_PRIVATE void micro__server_counted(const micro__server *s, micro__counted_fn *fn, void *arg);
 
 /* ---- router.c ------------------------------------------------------------------------------ */
 

@@ -110,6 +110,35 @@ MICRO_PRIVATE void micro__stats_read(micro__stats *s, micro__stats_sum *out)
     out->running = begun > out->requests ? begun - out->requests : 0;
 }
 
+MICRO_PRIVATE micro__outcome micro__outcome_of(micro_err err)
+{
+    if (err == MICRO_OK)
+        return MICRO__DONE_OK;
+    if (err / 100 == 4 || err == MICRO_EFORMAT || err == MICRO_ECODEC)
+        return MICRO__DONE_CLIENT_ERROR;
+    if (err / 100 == 5 || (err < 0 && err != MICRO_EPLAIN && err != MICRO_EREMOTE))
+        return MICRO__DONE_SERVER_ERROR;
+    return MICRO__DONE_OTHER_ERROR;
+}
+
+MICRO_PRIVATE void micro__server_counted(const micro__server *s, micro__counted_fn *fn, void *arg)
+{
+    micro__stats_sum sum;
+
+    for (size_t i = 0; i < s->nroutes; i++) {
+        if (!s->routes[i].stats)
+            continue;
+        micro__stats_read(s->routes[i].stats, &sum);
+        fn(arg, s->routes[i].method->name, &sum);
+    }
+    for (const micro__subscriber *e = s->subscribers; e; e = e->next) {
+        if (!e->first)
+            continue;
+        micro__stats_read(e->stats, &sum);
+        fn(arg, e->topic, &sum);
+    }
+}
+
 /* In the bucket that the rank falls into, evenly between its bounds. */
 MICRO_PRIVATE uint64_t micro__stats_quantile(const micro__stats_sum *sum, unsigned per_mille)
 {

@@ -76,14 +76,11 @@ static micro_err subscriber_receive(micro__subscriber *s, micro_ctx *ctx, const 
                                                                    : s->receive(ctx, s->fn, obj);
 }
 
-MICRO_PRIVATE micro_err micro__subscriber_event(void *arg, micro_ctx *ctx, const char *topic,
-                                                const micro_msg *msg)
+static micro_err subscriber_handle(micro__subscriber *s, micro_ctx *ctx, const micro_msg *msg)
 {
-    micro__subscriber *s = arg;
     micro_str type = micro__pairs_get(&msg->header, "Content-Type");
     void *obj = micro__arena_zero(&ctx->arena, s->type->size);
 
-    (void)topic;
     if (!type.len)
         type = micro_s(SUBSCRIBER_TYPE);
     type = micro_copy(ctx, type); /* with a terminator */
@@ -103,6 +100,18 @@ MICRO_PRIVATE micro_err micro__subscriber_event(void *arg, micro_ctx *ctx, const
     return err == MICRO_OK && ctx->arena.failed
                ? micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory")
                : err;
+}
+
+MICRO_PRIVATE micro_err micro__subscriber_event(void *arg, micro_ctx *ctx, const char *topic,
+                                                const micro_msg *msg)
+{
+    micro__subscriber *s = arg;
+    uint64_t begun = micro__stats_begin(s->stats, ctx);
+    micro_err err = subscriber_handle(s, ctx, msg);
+
+    (void)topic;
+    micro__stats_end(s->stats, ctx, begun, micro__outcome_of(err));
+    return err;
 }
 
 MICRO_PRIVATE bool micro__server_subscribes(const micro__server *server, const char *topic)
@@ -135,6 +144,8 @@ MICRO_PRIVATE void micro__server_event(const micro__server *server, const char *
 
 static void subscriber_free(micro__subscriber *s)
 {
+    if (s->first)
+        micro__stats_free(s->stats);
     micro__strfree(s->topic);
     micro__strfree(s->queue);
     micro__free(s, sizeof *s);
@@ -152,6 +163,16 @@ static void subscriber_link(micro__server *server, micro__subscriber *s)
     *at = s;
 }
 
+/* What the subscribers of a topic count together; NULL: there is none yet. */
+static micro__stats *subscriber_stats(const micro__server *server, const char *topic)
+{
+    const micro__subscriber *s = server->subscribers;
+
+    while (s && strcmp(s->topic, topic) != 0)
+        s = s->next;
+    return s ? s->stats : NULL;
+}
+
 MICRO_PRIVATE micro_err micro__server_subscribe(micro__server *server, const char *topic,
                                                 const micro__subscriber *as)
 {
@@ -164,7 +185,11 @@ MICRO_PRIVATE micro_err micro__server_subscribe(micro__server *server, const cha
     s->server = server;
     s->topic = micro__strdup(topic);
     s->queue = as->queue && *as->queue ? micro__strdup(as->queue) : NULL;
-    if (!s->topic || (as->queue && *as->queue && !s->queue)) {
+    s->stats = subscriber_stats(server, topic);
+    s->first = !s->stats;
+    if (s->first)
+        s->stats = micro__stats_new();
+    if (!s->topic || !s->stats || (as->queue && *as->queue && !s->queue)) {
         subscriber_free(s);
         return MICRO_ENOMEM;
     }
