@@ -11,7 +11,7 @@ static void accept_port_resume(micro__loop *l, micro__timer *t)
         (micro__port_watch *)(void *)((char *)t - offsetof(micro__port_watch, resume));
     micro__port *p = w->port;
 
-    if (atomic_load(&p->closing))
+    if (atomic_load(&p->closing) > MICRO__PORT_LEAVING)
         return;
     if (atomic_load_explicit(&p->nconns, memory_order_relaxed) >= p->o.max_conns ||
         micro__poller_add_listener(&l->poller, p->fd, p) != MICRO_OK)
@@ -87,8 +87,6 @@ MICRO_PRIVATE void micro__conn_accept(micro__loop *l, micro__port *p)
         micro__addr peer;
         int fd;
 
-        if (atomic_load_explicit(&p->closing, memory_order_relaxed))
-            return;
         if (atomic_load_explicit(&p->nconns, memory_order_relaxed) >= p->o.max_conns) {
             accept_port_pause(l, p);
             return;

@@ -252,8 +252,9 @@ static bool conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
         c->hops = r.hops;
         return false;
     }
-    if (r.close || (head->minor == 0 && !head->keep_alive) ||
-        atomic_load_explicit(&p->closing, memory_order_relaxed))
+    c->served = true;
+    bool leaves = micro__port_leaves(p);
+    if ((leaves && !r.none) || r.close || (head->minor == 0 && !head->keep_alive))
         c->last = true;
     if (r.none)
         t->out.len = start;

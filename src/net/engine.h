@@ -269,6 +269,7 @@ struct micro__conn {
     bool dead;    /* to be closed */
     bool last;    /* to be closed when what is unsent has gone */
     bool eof;     /* the peer has ended its side */
+    bool served;  /* a request at least */
     bool hup;     /* it is known that it will */
     bool more;    /* its turn was over before its requests were */
     bool held;    /* its request waits until threads are free */
@@ -297,6 +298,10 @@ typedef struct micro__port_watch {
     micro__task step[3]; /* of closing: stop listening; give up half requests; give up everything */
 } micro__port_watch;
 
+/* Leaving: all goes on, but each reply ends its connection, so that callers go elsewhere. Draining:
+ * nobody comes any more, what runs ends. Ending: now. */
+enum { MICRO__PORT_OPEN, MICRO__PORT_LEAVING, MICRO__PORT_DRAINING, MICRO__PORT_ENDING };
+
 struct micro__port {
     int kind; /* MICRO__SRC_PORT, first */
     int fd;
@@ -307,10 +312,11 @@ struct micro__port {
     uint64_t local;    /* local.c */
     micro__port *local_next;
     atomic_int nconns;
-    MICRO__ATOMIC(size_t) kept; /* bytes in all partial and unsent */
-    atomic_int asked;           /* steps of closing that loops have not done yet */
-    atomic_int closing;         /* 1: drain, 2: now */
-    micro__port_watch *watch;   /* one a loop */
+    MICRO__ATOMIC(size_t) kept;                  /* bytes in all partial and unsent */
+    atomic_int asked;                            /* steps of closing that loops have not done yet */
+    atomic_int closing;                          /* MICRO__PORT_... */
+    _Alignas(8) MICRO__ATOMIC(uint64_t) stirred; /* while it closes: when a request was answered */
+    micro__port_watch *watch;                    /* one a loop */
 };
 
 MICRO_PRIVATE void micro__conn_accept(micro__loop *l, micro__port *p);
@@ -359,7 +365,8 @@ MICRO_PRIVATE void micro__local_join(micro__port *p);
 MICRO_PRIVATE void micro__local_leave(micro__port *p);
 
 /* port.c */
-MICRO_PRIVATE void micro__port_leave(micro__port *p); /* a connection has closed */
+MICRO_PRIVATE void micro__port_leave(micro__port *p);  /* a connection has closed */
+MICRO_PRIVATE bool micro__port_leaves(micro__port *p); /* asked after each request */
 
 /* ---- alarm.c: what is called when a ctx is cancelled or its time is over -------------------- */
 

@@ -214,7 +214,8 @@ MICRO_PRIVATE void micro__conn_settle(micro__loop *l, micro__conn *c)
         return;
     }
     int closing = c->port ? atomic_load_explicit(&c->port->closing, memory_order_relaxed) : 0;
-    if (c->dead || closing > 1 || (closing && !p && !c->unsent)) {
+    bool idle = c->served && !p && !c->unsent;
+    if (c->dead || closing == MICRO__PORT_ENDING || (closing == MICRO__PORT_DRAINING && idle)) {
         micro__conn_close(l, c);
         return;
     }

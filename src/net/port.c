@@ -3,8 +3,11 @@
 #include "engine.h"
 
 #define PORT_BACKLOG 4096
-#define PORT_HALF_MS 1000u /* a half-sent request is waited for this long when the port closes */
-#define PORT_LAST_MS 200u  /* after the deadline: for handlers that heed their cancelled ctx */
+#define PORT_QUIET_MS 100u   /* with no request for so long, all callers know that this node goes */
+#define PORT_LINGER_MS 1000u /* or may be expected to */
+#define PORT_FRESH_MS 100u   /* a new connection is given so long for its first request */
+#define PORT_HALF_MS 1000u   /* a half-sent request is waited for this long when the port closes */
+#define PORT_LAST_MS 200u    /* after the deadline: for handlers that heed their cancelled ctx */
 #define PORT_STEP_MS 10
 
 /* The last touch: whoever waits for the port to end may free it as soon as the lock is open. */
@@ -21,6 +24,14 @@ static void port_done(micro__port *p, atomic_int *count)
 MICRO_PRIVATE void micro__port_leave(micro__port *p)
 {
     port_done(p, &p->nconns);
+}
+
+MICRO_PRIVATE bool micro__port_leaves(micro__port *p)
+{
+    if (!atomic_load_explicit(&p->closing, memory_order_relaxed))
+        return false;
+    atomic_store_explicit(&p->stirred, micro__now_ms(), memory_order_relaxed);
+    return true;
 }
 
 static void port_free(micro__port *p)
@@ -75,12 +86,13 @@ MICRO_PRIVATE const char *micro__port_address(const micro__port *p)
 
 enum { PORT_UNWATCH, PORT_HALF, PORT_ALL };
 
-static bool port_may_close(const micro__conn *c, int step)
+static bool port_may_close(const micro__conn *c, uint64_t now, int step)
 {
     switch (step) {
-    case PORT_UNWATCH: /* a request that is here already will be served, and that closes the
-                          connection */
-        return !c->partial && !c->unsent && micro__sock_quiet(c->fd);
+    case PORT_UNWATCH: /* a request that is here already, or about to come, will be served, and that
+                          closes the connection */
+        return !c->partial && !c->unsent && (c->served || now - c->seen > PORT_FRESH_MS) &&
+               micro__sock_quiet(c->fd);
     case PORT_HALF:
         return !c->unsent && (c->partial || micro__sock_quiet(c->fd));
     default:
@@ -93,6 +105,7 @@ static void port_step(micro__loop *l, micro__port_watch *w, int step)
     micro__port *p = w->port;
 
     if (step == PORT_UNWATCH) {
+        micro__conn_accept(l, p); /* who is through to us already is not reset */
         micro__poller_del(&l->poller, p->fd);
         micro__timer_clear(&l->timers, &w->resume);
     }
@@ -100,7 +113,7 @@ static void port_step(micro__loop *l, micro__port_watch *w, int step)
         newer = c->newer;
         if (c->port != p)
             continue;
-        if (!c->busy && !c->pipe && port_may_close(c, step)) {
+        if (!c->busy && !c->pipe && port_may_close(c, l->now, step)) {
             micro__conn_close(l, c);
         } else if ((c->busy || c->pipe) && step == PORT_ALL) {
             micro__conn_gone(c);
@@ -169,12 +182,44 @@ static bool port_wait(micro__port *p, uint64_t until)
     return ended;
 }
 
+static void port_pause(micro__port *p)
+{
+    micro__engine *e = p->e;
+
+    if (!e->threaded) {
+        if (micro__engine_step(e, PORT_STEP_MS) == MICRO_EBUSY)
+            micro__sleep_us(1000);
+        return;
+    }
+    micro__lock(&e->lock);
+    micro__cond_wait(&e->changed, &e->lock, micro__now_ms() + PORT_STEP_MS);
+    micro__unlock(&e->lock);
+}
+
+/* Callers that have not heard yet are served a little longer; their connections end with it. So
+ * nobody finds a connection closed that was just about to be used. */
+static void port_linger(micro__port *p, uint64_t deadline)
+{
+    uint64_t now = micro__now_ms(), until = now + PORT_LINGER_MS;
+
+    if (deadline && deadline < until)
+        until = deadline;
+    atomic_store(&p->stirred, now);
+    atomic_store(&p->closing, MICRO__PORT_LEAVING);
+    while (atomic_load(&p->nconns) && now < until &&
+           now < atomic_load(&p->stirred) + PORT_QUIET_MS) {
+        port_pause(p);
+        now = micro__now_ms();
+    }
+}
+
 MICRO_PRIVATE bool micro__port_close(micro__port *p, uint64_t deadline)
 {
-    uint64_t half = micro__now_ms() + PORT_HALF_MS;
     bool ended;
 
-    atomic_store(&p->closing, 1);
+    port_linger(p, deadline);
+    uint64_t half = micro__now_ms() + PORT_HALF_MS;
+    atomic_store(&p->closing, MICRO__PORT_DRAINING);
     port_ask(p, PORT_UNWATCH);
     ended = port_wait(p, deadline && deadline < half ? deadline : half);
     if (!ended) {
@@ -182,7 +227,7 @@ MICRO_PRIVATE bool micro__port_close(micro__port *p, uint64_t deadline)
         ended = port_wait(p, deadline);
     }
     if (!ended) {
-        atomic_store(&p->closing, 2);
+        atomic_store(&p->closing, MICRO__PORT_ENDING);
         port_ask(p, PORT_ALL);
         ended = port_wait(p, micro__now_ms() + PORT_LAST_MS);
     }
