@@ -97,6 +97,8 @@ static inline void *micro__plain_swap_ptr(void *at, void *v)
 #define atomic_compare_exchange_strong_explicit(at, seen, v, done, failed) \
     (*(at) == *(seen) ? (*(at) = (v), true) : (*(seen) = *(at), false))
 #define atomic_compare_exchange_weak_explicit atomic_compare_exchange_strong_explicit
+#define atomic_compare_exchange_strong(at, seen, v) \
+    atomic_compare_exchange_strong_explicit(at, seen, v, , )
 #define atomic_compare_exchange_weak(at, seen, v) \
     atomic_compare_exchange_strong_explicit(at, seen, v, , )
 #define atomic_flag_test_and_set(at) micro__plain_swap_bool(at, true)

@@ -112,13 +112,13 @@ static void alarm_wait(micro__alarm *a)
 MICRO_PRIVATE void micro__alarm_free(micro__alarm *a)
 {
     int set = ALARM_SET;
+    bool off = atomic_compare_exchange_strong(&a->state, &set, ALARM_OVER);
 
-    atomic_compare_exchange_strong(&a->state, &set, ALARM_OVER);
-    if (set == ALARM_RINGING && micro__thread_is_self(a->ringer)) {
+    if (!off && set == ALARM_RINGING && micro__thread_is_self(a->ringer)) {
         a->orphan = true;
         return;
     }
-    if (set == ALARM_RINGING)
+    if (!off && set == ALARM_RINGING)
         alarm_wait(a);
     alarm_bury(a);
 }
