@@ -350,6 +350,8 @@ TEST(stream_on_ten_thousand_open_at_once)
         if (!CHECK_EQ_INT(chat_back(ctx, "chat", &st[i]), MICRO_OK))
             return;
         chat_back_on_rsp(st[i], streams_message, streams_end, &g[i]);
+        if (i % 256 == 255) /* no more than a listener's backlog at once */
+            chat_wait(&chat_seen.opened, (int)i);
     }
     REQUIRE(chat_wait(&chat_seen.opened, (int)n));
     micro__process_usage(&memory, &threads);
