@@ -57,6 +57,7 @@ MICRO_PRIVATE void micro__carry_end(micro__conn *c)
     micro__conn_unlock(c);
     c->dead |= !c->port || p->lost || (p->cut && !p->problem);
     c->last |= p->cut;
+    c->refused = p->cut && !c->dead;
     c->eof |= p->fin;
     if (!c->dead) {
         if (p->sent < p->out.len)

@@ -250,9 +250,16 @@ MICRO_PRIVATE void micro__stream_last(micro_stream *st, micro_err err)
     if (atomic_exchange(&st->ended, true))
         return;
     stream_empty(st);
-    if (st->side->last(st, err, &st->head, &st->body) == MICRO_OK && !st->head.failed &&
-        !st->body.failed)
-        micro_ignore(micro__pipe_put(&st->pipe, &st->head, &st->body, 0));
+    micro_err told = st->side->last(st, err, &st->head, &st->body);
+    if (told == MICRO_OK)
+        told = st->head.failed || st->body.failed
+                   ? MICRO_ENOMEM
+                   : micro__pipe_put(&st->pipe, &st->head, &st->body, 0);
+    if (told != MICRO_OK && told != MICRO_ENOSYS) { /* then the connection's end has to tell it */
+        micro__lock(&st->pipe.lock);
+        st->pipe.lost = true;
+        micro__unlock(&st->pipe.lock);
+    }
     micro__pipe_flush(&st->pipe);
 }
 

@@ -67,6 +67,27 @@ CALLS = [
 ]
 
 
+EOS = -14
+
+
+def heard(*names):
+    return [good({"msg": name} if name else {}) for name in names]
+
+
+# the same for streams; the last line is how each ended
+STREAMS = [
+    ("stream both ways", "Test.Bidi", ["send=a", "recv=1", "send=" + ODD, "recv=1", "send=end", "recv=0"],
+     heard("echo a", "echo " + ODD) + [failed(EOS)]),
+    ("stream of the server", "Test.Count", ["send=30", "recv=0"],
+     heard(*[str(n) for n in range(30)]) + [failed(EOS)]),
+    ("stream with all under way", "Test.Bidi", ["send=x"] * 12 + ["send=end", "recv=0"],
+     heard(*["echo x"] * 12) + [failed(EOS)]),
+    ("stream with an error", "Test.Bidi", ["send=a", "recv=1", "send=fail", "recv=0"],
+     heard("echo a") + [failed(403, FAULT["id"], 403, "no more", "Forbidden")]),
+    ("stream that the caller ends", "Test.Bidi", ["send=a", "recv=1"], heard("echo a")),
+]
+
+
 def same(want, got):
     if isinstance(want, dict):
         return isinstance(got, dict) and set(want) == set(got) and \
@@ -125,7 +146,7 @@ def our_client(args, out, tally):
     for form in FORMS:
         twin = Program([os.path.join(out, "twin-server")] + form)
         for peer, kind in WAYS:
-            for name, method, words, want in CALLS:
+            for name, method, words, want in CALLS + STREAMS:
                 title = "twin server %s: %s %s %s" % (" ".join(form), peer, kind, name)
                 if not re.search(args.filter, title):
                     continue

@@ -657,7 +657,7 @@ func main() {
 	for _, p := range protocols {
 		tests = append(tests, protocolTests(p.name, p.kind, p.call)...)
 	}
-	for _, more := range [][]test{dispatchTests(), idTests(), headerTests(), httpTests(), rawTests(), canonicalTests()} {
+	for _, more := range [][]test{dispatchTests(), idTests(), headerTests(), httpTests(), rawTests(), canonicalTests(), streamTests()} {
 		tests = append(tests, more...)
 	}
 	passed, failed := 0, 0

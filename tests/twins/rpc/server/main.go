@@ -142,6 +142,9 @@ func open(req *http.Request, body []byte) (*call, error) {
 		req.Header.Get("Micro-Id") == "" {
 		return c, fmt.Errorf("twin: routing headers %v", req.Header)
 	}
+	if streams(c.method) {
+		return c, nil // without Timeout
+	}
 	if n, err := strconv.ParseUint(req.Header.Get("Timeout"), 10, 64); err != nil || n == 0 {
 		return c, fmt.Errorf("twin: Timeout %q", req.Header.Get("Timeout"))
 	}
@@ -174,9 +177,45 @@ func (c *call) reply(body []byte, err error) *http.Response {
 	return rsp
 }
 
+func streams(method string) bool { return method == "Test.Bidi" || method == "Test.Count" }
+
+// inStream takes a message of the stream that opening began, and says whether that has ended.
+func (c *call) inStream(opening *call, send func(body []byte, err error)) (end bool) {
+	var req wire.Hello
+	if c.req.Header.Get("Micro-Error") == "EOS" {
+		return true // nothing is answered
+	}
+	if err := c.read(&req); err != nil {
+		send(nil, err)
+		return true
+	}
+	echo := func(msg string) {
+		body, err := c.write(&wire.Greeting{Msg: msg})
+		send(body, err)
+	}
+	switch {
+	case c.method == "Test.Count":
+		n, _ := strconv.Atoi(req.Name)
+		for i := 0; i < n; i++ {
+			echo(strconv.Itoa(i))
+		}
+	case req.Name == "fail":
+		c.id = opening.id
+		send(nil, fault("go.micro.srv.greeter", 403, "no more"))
+		return true
+	case req.Name != "end":
+		echo("echo " + req.Name)
+		return false
+	}
+	c.id = opening.id
+	send(nil, errors.New("EOS"))
+	return true
+}
+
 func serve(conn net.Conn) {
 	defer conn.Close()
 	reader := bufio.NewReader(conn)
+	var opening *call
 	for {
 		req, err := http.ReadRequest(reader)
 		if err != nil {
@@ -188,6 +227,14 @@ func serve(conn net.Conn) {
 		}
 		c, err := open(req, body)
 		var result []byte
+		if err == nil && streams(c.method) {
+			if opening == nil {
+				opening = c
+			} else if c.inStream(opening, func(body []byte, err error) { c.reply(body, err).Write(conn) }) {
+				opening = nil
+			}
+			continue
+		}
 		if err == nil {
 			result, err = c.handle()
 		}
