@@ -42,11 +42,13 @@ typedef struct events_seen {
 
 __attribute__((unused)) static void events_note(micro_ctx *ctx, events_seen *seen, micro_str id)
 {
+    const char *topic = micro_ctx_info(ctx)->topic;
+
     pthread_mutex_lock(&seen->lock);
     if (seen->n < 64)
         snprintf(seen->ids[seen->n], sizeof seen->ids[0], "%s", id.ptr);
     snprintf(seen->meta, sizeof seen->meta, "%s", micro_metadata_get(ctx, "Foo").ptr);
-    snprintf(seen->topic, sizeof seen->topic, "%s", micro_ctx_info(ctx)->topic);
+    snprintf(seen->topic, sizeof seen->topic, "%s", topic ? topic : "");
     snprintf(seen->type, sizeof seen->type, "%s", micro_ctx_info(ctx)->content_type);
     if (++seen->running > seen->most)
         seen->most = seen->running;

@@ -560,3 +560,37 @@ TEST(events_without_memory)
         CHECK(whole);
     }
 }
+
+/* ---- functions ----------------------------------------------------------------------------- */
+
+static void *events_run(void *svc)
+{
+    CHECK_EQ_INT(micro_service_run(svc), MICRO_OK);
+    return NULL;
+}
+
+/* A function ends after one event, which counts for both kinds of work. */
+TEST_OF_THREADS(own, events_function_ends_after_one)
+{
+    for (size_t i = 0; i < MICRO_COUNTOF(events_brokers); i++) {
+        events_seen seen = EVENTS_SEEN;
+        const events_msg msg = { micro_s("x"), 1, micro_s("") };
+        events_fixture f;
+        pthread_t thread;
+        micro_err err = MICRO_ENOTFOUND;
+        REQUIRE(events_setup(&f, events_brokers[i]));
+        micro_service_free(f.sub);
+        f.sub =
+            micro_service_new(.name = "go.micro.fnc.once", .registry = f.reg, .broker = f.broker,
+                              .address = "127.0.0.1:0", .loops = 2, .function = true);
+        events_one_subscribe(f.sub, events_on, &seen);
+        pthread_create(&thread, NULL, events_run, f.sub);
+        for (long long until = raw_ms() + 30000; err == MICRO_ENOTFOUND && raw_ms() < until;)
+            err = events_one_publish(f.ctx, &msg);
+        CHECK_EQ_INT(err, MICRO_OK);
+        pthread_join(thread, NULL);
+        CHECK_EQ_INT(seen.n, 1);
+        CHECK_EQ_INT(events_one_publish(f.ctx, &msg), MICRO_ENOTFOUND);
+        events_teardown(&f);
+    }
+}
