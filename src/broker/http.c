@@ -93,12 +93,12 @@ static void httpbroker_close(micro__http_broker *b)
     b->life = NULL;
     if (b->port && micro__port_close(b->port, micro__now_ms() + HTTP_DRAIN_MS))
         b->port = NULL;
+    micro_registry_unwatch(b->registry, b->watch); /* its callback looks at what goes now */
     micro__pipeline_counts sent = micro__pipelines_close(b->out, micro__now_ms() + HTTP_FLUSH_MS);
     if (sent.lost || sent.refused)
         MICRO_LOG(MICRO_LOG_WARN, "%llu deliveries of events, %llu lost, %llu refused",
                   (unsigned long long)sent.taken, (unsigned long long)sent.lost,
                   (unsigned long long)sent.refused);
-    micro_registry_unwatch(b->registry, b->watch);
     micro_selector_free(b->selector);
     micro__http_forget(b);
     b->out = NULL;
