@@ -400,7 +400,7 @@ typedef struct micro_service_opts {
     int pool_idle_ms;              /* 30 000 */
     int pool_age_ms;               /* 60 000 */
     int loops;                     /* event loops, one per CPU; MICRO_OFF: micro_poll drives */
-    int max_threads;               /* 256, see section 14. Both are the process's: the first to */
+    int max_threads;               /* 256, see section 18. Both are the process's: the first to */
                                    /* start sets them, another that asks for else gets EINVAL */
     int max_conns;                 /* 20 000, then accepting pauses; raises RLIMIT_NOFILE (soft) */
     int max_requests;              /* running at once, then 503, tried elsewhere; no limit */
@@ -695,7 +695,7 @@ MICRO_API void micro_service_subscribe(micro_service *svc, const char *topic,
  *                                void *rsp, micro_next *next, void *arg)
  *     {
  *         micro_err err = micro_next_run(next, ctx);
- *         MICRO_LOG(MICRO_LOG_INFO, "%s %s: %d", info->service, info->endpoint, err);
+ *         MICRO_LOG(MICRO_LOG_INFO, "%s: %d", info->topic ? info->topic : info->endpoint, err);
  *         return err;
  *     }
  *     micro_service_wrap(svc, MICRO_WRAP_CLIENT | MICRO_WRAP_HANDLER, log_calls, NULL); */
