@@ -87,9 +87,8 @@ TEST(stream_survives_each_allocation_that_fails)
 /* ---- middleware ----------------------------------------------------------------------------- */
 
 typedef struct lack_trace {
-    int client, call, handler;
-    int runs;
-    micro_err refuse;
+    atomic_int client, call, handler;
+    atomic_int runs, refuse;
 } lack_trace;
 
 static micro_err lack_wrap(micro_ctx *ctx, const micro_info *info, const void *req, void *rsp,
@@ -100,12 +99,13 @@ static micro_err lack_wrap(micro_ctx *ctx, const micro_info *info, const void *r
 
     CHECK(req == NULL && rsp == NULL);
     CHECK_EQ_TEXT(info->endpoint, "Chat.Back");
-    t->client += info->stage == MICRO_WRAP_CLIENT;
-    t->call += info->stage == MICRO_WRAP_CALL;
-    t->handler += info->stage == MICRO_WRAP_HANDLER;
-    if (t->refuse)
-        return micro_fail(ctx, t->refuse, "not now");
-    for (int i = 0; i < t->runs; i++)
+    atomic_fetch_add(&t->client, info->stage == MICRO_WRAP_CLIENT);
+    atomic_fetch_add(&t->call, info->stage == MICRO_WRAP_CALL);
+    atomic_fetch_add(&t->handler, info->stage == MICRO_WRAP_HANDLER);
+    micro_err refuse = atomic_load(&t->refuse);
+    if (refuse)
+        return micro_fail(ctx, refuse, "not now");
+    for (int i = atomic_load(&t->runs); i > 0; i--)
         err = micro_next_run(next, ctx);
     return err;
 }
@@ -127,8 +127,9 @@ TEST(stream_goes_through_middleware)
     REQUIRE(CHECK_EQ_INT(micro_service_start(server), MICRO_OK));
     micro_ctx *ctx = micro_ctx_new(client);
     for (int i = 0; i < 3; i++) {
-        mine.runs = i == 1 ? 2 : 1; /* the rest twice: the first connection is given up */
-        theirs.refuse = i == 2 ? 429 : 0;
+        /* the rest twice: the first connection is given up */
+        atomic_store(&mine.runs, i == 1 ? 2 : 1);
+        atomic_store(&theirs.refuse, i == 2 ? 429 : 0);
         REQUIRE(CHECK_EQ_INT(chat_back(ctx, "chat", &st), MICRO_OK));
         CHECK_EQ_INT(chat_back_send_req(st, &m), MICRO_OK);
         k.messages = 2;
@@ -136,13 +137,13 @@ TEST(stream_goes_through_middleware)
         CHECK_EQ_INT(micro_ctx_wait(ctx), MICRO_OK);
         CHECK_EQ_INT(k.err, i == 2 ? 429 : MICRO_EOS);
     }
-    CHECK_EQ_INT(mine.client, 3);
-    CHECK_EQ_INT(mine.call, 4);
-    CHECK(theirs.handler >= 3);
-    mine.refuse = 401;
+    CHECK_EQ_INT(atomic_load(&mine.client), 3);
+    CHECK_EQ_INT(atomic_load(&mine.call), 4);
+    CHECK(atomic_load(&theirs.handler) >= 3);
+    atomic_store(&mine.refuse, 401);
     CHECK_EQ_INT(chat_back(ctx, "chat", &st), 401);
-    mine.refuse = 0;
-    mine.runs = 0;
+    atomic_store(&mine.refuse, 0);
+    atomic_store(&mine.runs, 0);
     CHECK_EQ_INT(chat_back(ctx, "chat", &st), MICRO_EINVAL); /* it cannot be answered for us */
     micro_ctx_free(ctx);
     micro_service_free(client);
