@@ -717,9 +717,9 @@ typedef micro_err micro_middleware(micro_ctx *ctx, const micro_info *info, const
 MICRO_API MICRO_CHECKED micro_err micro_next_run(micro_next *next, micro_ctx *ctx);
 
 /* Has fn see, and change, the result of the next run before whoever called does: the only way to
- * see the end of an asynchronous call or a stream; good for the others too. One a middleware, the
- * last; innermost first, where completions run. rsp as it is then. Before next_run.
- * [- | - | ctx] */
+ * see the end of an asynchronous call; good for the others too. Of a stream it is that of the
+ * opening, or what its handler returned. One a middleware, the last; innermost first, where
+ * completions run. rsp as it is then. Before next_run. [- | - | ctx] */
 typedef micro_err micro_after_fn(micro_ctx *ctx, const micro_info *info, micro_err result,
                                  void *rsp, void *arg);
 MICRO_API void micro_next_after(micro_next *next, micro_after_fn *fn, void *arg);
