@@ -141,6 +141,11 @@ void micro__conn_hup(micro__conn *c)
     (void)c;
 }
 
+void micro__pipeline_event(micro__loop *l, void *line, unsigned what)
+{
+    (void)l, (void)line, (void)what;
+}
+
 void micro__conn_join(micro__loop *l, micro__conn *c)
 {
     model_conn *m = (model_conn *)(void *)c;

@@ -340,6 +340,8 @@ TEST(stream_on_ten_thousand_open_at_once)
     streams_got *g = calloc(n, sizeof *g);
     uint64_t memory, threads;
 
+    if (MICRO__POLLER == MICRO__POLLER_KQUEUE && n > 1000)
+        n = 1000; /* on Linux that is a library which looks at all descriptors each time */
     if (n < 10000)
         printf("# only %zu streams: %zu descriptors\n", n, limit);
     memset(&chat_seen, 0, sizeof chat_seen);

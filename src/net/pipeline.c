@@ -317,7 +317,7 @@ static void pipeline_task(micro__loop *l, void *arg)
 
     micro__lock(&p->set->lock);
     p->asked = false;
-    int closing = p->set->closing;
+    int closing = (int)p->set->closing;
     micro__unlock(&p->set->lock);
     if (closing == PIPELINE_DROP) {
         size_t lost = p->unanswered + pipeline_drop(p);
