@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Builds the Go twins and runs them against our test programs, in both roles, on 127.0.0.1.
+"""Builds the Go twins and runs them against our programs, in both roles: calls and streams on
+127.0.0.1, events (events.py) in a network of their own.
 
-    run.py --server build/tests/testserver --client build/tests/testclient [--filter REGEX] [--out DIR]
+    run.py --server build/asan/peer/testserver --client build/asan/peer/testclient
+           --function build/asan/examples/function --events build/asan [--filter REGEX] [--out DIR]
 
-The twins stand on net/http, encoding/json and golang/protobuf, as go-micro does; nothing of go-micro
-is in them. Built programs go to --out (a temporary folder if not given)."""
+The twins stand on net/http, encoding/json, golang/protobuf and hashicorp/mdns, as go-micro does;
+nothing of go-micro is in them. Built programs go to --out (a temporary folder if not given)."""
 import argparse
 import json
 import os
@@ -13,6 +15,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -133,10 +136,10 @@ class Program:
 
 def build(out):
     env = dict(os.environ, GOFLAGS=os.environ.get("GOFLAGS", "") or "-mod=readonly", CGO_ENABLED="0")
-    for name in ("server", "client"):
+    for name, module in (("server", "rpc/server"), ("client", "rpc/client"), ("events", "events")):
         command = ["go", "build", "-trimpath", "-buildvcs=false",
-                   "-o", os.path.join(out, "twin-" + name), "./" + name]
-        done = subprocess.run(command, cwd=os.path.join(HERE, "rpc"), env=env, timeout=600)
+                   "-o", os.path.join(out, "twin-" + name), "."]
+        done = subprocess.run(command, cwd=os.path.join(HERE, module), env=env, timeout=600)
         if done.returncode != 0:
             raise SystemExit("twins: %s failed" % " ".join(command))
 
@@ -178,12 +181,9 @@ def one_call(command, want):
     return problems
 
 
-def our_server(args, out, tally):
-    """The Go client calls our service."""
-    server = Program([args.server, "--server_name=go.micro.srv.greeter",
-                      "--server_address=127.0.0.1:0", "--registry=memory"])
-    done = subprocess.run([os.path.join(out, "twin-client"), server.address, args.filter],
-                          stdout=subprocess.PIPE, timeout=300)
+def counted(name, command, tally, env=None):
+    """Of a program that counts what it tests by itself."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=env, timeout=300)
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     counts = re.fullmatch(r"(\d+) passed, (\d+) failed", lines[-1] if lines else "")
     if counts:
@@ -191,20 +191,56 @@ def our_server(args, out, tally):
         tally.failed += int(counts.group(2))
         print("\n".join(lines[:-1]), end="\n" if lines[1:] else "")
     else:
-        tally.check("twin client", ["it ended with status %d: %s" % (done.returncode, lines[-3:])])
+        tally.check(name, ["it ended with status %d: %s" % (done.returncode, lines[-3:])])
+
+
+def our_server(args, out, tally):
+    """The Go client calls our service."""
+    server = Program([args.server, "--server_name=go.micro.srv.greeter",
+                      "--server_address=127.0.0.1:0", "--registry=memory"])
+    counted("twin client", [os.path.join(out, "twin-client"), server.address, args.filter], tally)
     status = server.stop()
     tally.check("our service stops well", [] if status == 0 else ["status %s" % status])
+
+
+def our_function(args, out, tally):
+    """The Go client calls a function: it is answered, and the function ends well."""
+    for protocol in ("early json", "early protobuf", "later json", "later protobuf"):
+        name = "twin client: a function, " + protocol
+        if not re.search(args.filter, name):
+            continue
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            address = "127.0.0.1:%d" % free.getsockname()[1]
+        function = subprocess.Popen([args.function, "--server_name=go.micro.srv.greeter",
+                                     "--server_address=" + address, "--registry=memory"])
+        called = subprocess.run([os.path.join(out, "twin-client"), address, "function", protocol],
+                                stdout=subprocess.PIPE, timeout=60)
+        tally.check(name, [] if called.returncode == 0 else [called.stdout.decode()])
+        if called.returncode != 0:
+            function.terminate()
+        status = function.wait(timeout=60)
+        tally.check(name + " ends well", [] if status == 0 else ["status %s" % status])
+
+
+def our_events(args, out, tally):
+    """Both ways; all or nothing by --filter."""
+    if re.search(args.filter, "twin events"):
+        counted("twin events", [sys.executable, os.path.join(HERE, "events.py"),
+                                os.path.join(out, "twin-events")], tally,
+                dict(os.environ, MICRO_BUILD=args.events))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--server", help="our test service")
     parser.add_argument("--client", help="our test client")
+    parser.add_argument("--function", help="our example of a function")
+    parser.add_argument("--events", help="where our command and examples are")
     parser.add_argument("--filter", default="", help="tests whose name has this regular expression")
     parser.add_argument("--out", help="where the Go programs go")
     args = parser.parse_args()
-    if not args.server and not args.client:
-        parser.error("--server, --client or both")
+    if not (args.server or args.client or args.function or args.events):
+        parser.error("what to run against the twins?")
     sys.stdout.reconfigure(line_buffering=True)
     out = args.out or tempfile.mkdtemp(prefix="twins-")
     os.makedirs(out, exist_ok=True)
@@ -216,6 +252,10 @@ def main():
             our_client(args, out, tally)
         if args.server:
             our_server(args, out, tally)
+        if args.function:
+            our_function(args, out, tally)
+        if args.events:
+            our_events(args, out, tally)
     finally:
         if not args.out:
             shutil.rmtree(out, ignore_errors=True)

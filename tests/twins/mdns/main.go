@@ -8,12 +8,7 @@
 package main
 
 import (
-	"bytes"
-	"compress/zlib"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -21,51 +16,10 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
-	"github.com/hashicorp/mdns"
 	"github.com/miekg/dns"
+	"twins/mdns/registry"
 )
-
-// What a TXT record says, as every generation reads it.
-type payload struct {
-	Service   string
-	Version   string
-	Endpoints []json.RawMessage
-	Metadata  map[string]string
-}
-
-func encode(p payload) []string {
-	text, err := json.Marshal(p)
-	check(err)
-	var out bytes.Buffer
-	w := zlib.NewWriter(&out)
-	w.Write(text)
-	w.Close()
-	digits := hex.EncodeToString(out.Bytes())
-	var parts []string
-	for len(digits) > 255 {
-		parts = append(parts, digits[:255])
-		digits = digits[255:]
-	}
-	return append(parts, digits)
-}
-
-func decode(parts []string) (p payload, err error) {
-	data, err := hex.DecodeString(strings.Join(parts, ""))
-	if err != nil {
-		return p, err
-	}
-	r, err := zlib.NewReader(bytes.NewReader(data))
-	if err != nil {
-		return p, err
-	}
-	text, err := io.ReadAll(r)
-	if err != nil {
-		return p, err
-	}
-	return p, json.Unmarshal(text, &p)
-}
 
 func check(err error) {
 	if err != nil {
@@ -77,10 +31,8 @@ func check(err error) {
 func serve(service, version, id, ip, port string) {
 	number, err := strconv.Atoi(port)
 	check(err)
-	txt := encode(payload{Service: service, Version: version, Metadata: map[string]string{"server": "twin"}})
-	zone, err := mdns.NewMDNSService(id, service, "local.", "vm.", number, []net.IP{net.ParseIP(ip)}, txt)
-	check(err)
-	server, err := mdns.NewServer(&mdns.Config{Zone: zone})
+	server, err := registry.Serve(registry.Payload{Service: service, Version: version,
+		Metadata: map[string]string{"server": "twin"}}, "local", id, net.ParseIP(ip), number)
 	check(err)
 	fmt.Println("ready")
 	stop := make(chan os.Signal, 1)
@@ -90,25 +42,18 @@ func serve(service, version, id, ip, port string) {
 }
 
 func query(service, domain string) {
-	entries := make(chan *mdns.ServiceEntry, 64)
-	check(mdns.Query(&mdns.QueryParam{Service: service, Domain: domain, Entries: entries,
-		Timeout: 300 * time.Millisecond, DisableIPv6: true}))
-	close(entries)
+	nodes, err := registry.Find(service, domain)
+	check(err)
 	var lines []string
-	for e := range entries {
-		p, err := decode(e.InfoFields)
-		if err != nil || p.Service != service {
-			continue
-		}
-		id := strings.TrimSuffix(e.Name, "."+service+"."+domain+".")
-		line := fmt.Sprintf("%s %s:%d %s", id, e.AddrV4, e.Port, p.Version)
+	for _, n := range nodes {
+		line := fmt.Sprintf("%s %s %s", n.ID, n.Address, n.Version)
 		var keys []string
-		for k := range p.Metadata {
+		for k := range n.Metadata {
 			keys = append(keys, k)
 		}
 		sort.Strings(keys)
 		for _, k := range keys {
-			line += " " + k + "=" + p.Metadata[k]
+			line += " " + k + "=" + n.Metadata[k]
 		}
 		lines = append(lines, line)
 	}
@@ -136,7 +81,7 @@ func listen(count, service string) {
 		for _, rr := range m.Answer {
 			line += fmt.Sprintf(" %s:%d", dns.TypeToString[rr.Header().Rrtype], rr.Header().Ttl)
 			if txt, ok := rr.(*dns.TXT); ok {
-				p, err := decode(txt.Txt)
+				p, err := registry.Decode(txt.Txt)
 				check(err)
 				line += " " + p.Service + " " + p.Version
 			}

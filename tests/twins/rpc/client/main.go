@@ -3,6 +3,7 @@
 // Calls our test service as go-micro clients do, in every protocol, and as net/http does by itself.
 //
 //	client ADDRESS [FILTER]
+//	client ADDRESS function PROTOCOL    calls a function, once
 package main
 
 import (
@@ -648,10 +649,17 @@ func canonicalTests() []test {
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: client ADDRESS [FILTER]")
+		fmt.Fprintln(os.Stderr, "usage: client ADDRESS [FILTER] | client ADDRESS function PROTOCOL")
 		os.Exit(2)
 	}
 	address = os.Args[1]
+	if len(os.Args) == 4 && os.Args[2] == "function" {
+		if err := callFunction(os.Args[3]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
 	filter := regexp.MustCompile(strings.Join(os.Args[2:], "|"))
 	var tests []test
 	for _, p := range protocols {
