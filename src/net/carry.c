@@ -62,7 +62,8 @@ MICRO_PRIVATE void micro__carry_end(micro__conn *c)
     if (!c->dead) {
         if (p->sent < p->out.len)
             micro__conn_keep_unsent(c, p->out.ptr + p->sent, p->out.len - p->sent);
-        c->dead |= !micro__conn_keep(c, &none, p->in + p->at, p->len - p->at, micro__now_ms());
+        if (p->at < p->len)
+            c->dead |= !micro__conn_keep(c, &none, p->in + p->at, p->len - p->at, micro__now_ms());
     }
     p->done(p);
 }

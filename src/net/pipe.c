@@ -46,8 +46,10 @@ static micro_err pipe_fault(micro__pipe *p, micro_err err, const char *problem)
 /* The head at `at`, in memory of the piece. */
 static micro_err pipe_head(micro__pipe *p, micro__piece *m)
 {
-    char *from = p->in + p->at;
     size_t n = p->len - p->at;
+    if (!n)
+        return MICRO_EAGAIN;
+    char *from = p->in + p->at;
     size_t len = p->as.head ? p->as.head : micro__http_head_end(from, n, &p->as.scanned);
 
     if ((len ? len : n) > MICRO_MAX_HEADER)
