@@ -143,21 +143,6 @@ static int client_async(caller *callers)
     return micro_ctx_wait(ctx) != MICRO_OK;
 }
 
-static micro_err client_register(micro_service *svc)
-{
-    micro_ctx *ctx = micro_ctx_new(svc);
-    micro_node one = { .id = micro_s("bench-1"), .address = micro_s(node) };
-    micro_entry entry = { .name = micro_s(service),
-                          .version = micro_s("1.0.0"),
-                          .nodes = { &one, 1, 0 } };
-    micro_err err = micro_registry_put(micro_service_registry(svc), ctx, &entry, 3600000);
-
-    if (err != MICRO_OK)
-        fprintf(stderr, "client: %s\n", micro_ctx_strerror(ctx));
-    micro_ctx_free(ctx);
-    return err;
-}
-
 int main(int argc, char **argv)
 {
     static caller callers[CLIENT_PARALLEL];
@@ -169,7 +154,7 @@ int main(int argc, char **argv)
     if (err == MICRO_OK && (parallel < 1 || parallel > CLIENT_PARALLEL))
         err = MICRO_EUSAGE;
     if (err == MICRO_OK)
-        err = client_register(svc);
+        err = bench_register(svc, service, node);
     for (int i = 0; i < parallel && err == MICRO_OK; i++) {
         callers[i].ctx = async && i ? callers[0].ctx : micro_ctx_new(svc);
         micro_ctx_set_timeout(callers[i].ctx, MICRO_OFF);

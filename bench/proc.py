@@ -191,11 +191,12 @@ class Programs:
     def load(self, server, request, *options, pin=True):
         return result(self.start_load(server, request, *options, pin=pin))
 
-    def start_client(self, server, *flags, pin=True, name="client", env=None):
+    def start_client(self, server, *flags, pin=True, name="client", env=None,
+                     stdin=subprocess.DEVNULL):
         """Our client on a server."""
         argv = [self.path(name), "--registry=memory", "--loops=1", "--node=" + server.address(),
                 "--server_pid=" + ",".join(map(str, server.pids)), *flags]
-        return subprocess.Popen(self.pinned(argv, pin), stdin=subprocess.DEVNULL,
+        return subprocess.Popen(self.pinned(argv, pin), stdin=stdin,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                 env=dict(os.environ, **(env or {})))
 

@@ -22,10 +22,12 @@ import rows_bad
 import rows_block
 import rows_count
 import rows_cpu
+import rows_events
 import rows_inner
 import rows_net
 import rows_peers
 import rows_size
+import rows_streams
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -70,6 +72,7 @@ GROUPS = [
     ("memory", rows_size.idle), ("start", rows_size.start), ("code", rows_size.code),
     ("inner", rows_inner.run), ("mdns", rows_net.look_up), ("nested", rows_net.nested),
     ("pieces", rows_net.pieces), ("large", rows_net.large),
+    ("events", rows_events.run), ("streams", rows_streams.run),
     ("sleep", lambda b: rows_block.sleeping(b, "Bench.Sleep")),
     ("pause", lambda b: rows_block.sleeping(b, "Bench.Pause")),
     ("burst", lambda b: [rows_block.burst(b, m) for m in ("Bench.Sleep", "Bench.Pause")]),

@@ -71,6 +71,31 @@ static micro_err echo(micro_ctx *ctx, const echo_msg *req, echo_msg *rsp)
     return MICRO_OK;
 }
 
+static void talk_message(micro_ctx *ctx, micro_stream *st, const hello_req *req, void *arg)
+{
+    hello_rsp rsp = { micro_concat(ctx, micro_s("Hello "), req->name) };
+
+    (void)arg;
+    if (bench_talk_send_rsp(st, &rsp) != MICRO_OK)
+        micro_stream_close(st, MICRO_EIO);
+}
+
+static void talk_end(micro_ctx *ctx, micro_stream *st, micro_err err, void *arg)
+{
+    (void)ctx;
+    (void)st;
+    (void)err;
+    (void)arg;
+}
+
+/* By callbacks: open streams hold no thread. */
+static micro_err talk(micro_ctx *ctx, micro_stream *st)
+{
+    (void)ctx;
+    bench_talk_on_req(st, talk_message, talk_end, NULL);
+    return MICRO_OK;
+}
+
 int main(int argc, char **argv)
 {
     micro_service *svc =
@@ -82,6 +107,7 @@ int main(int argc, char **argv)
     bench_spin_handle(svc, spin, NULL);
     bench_nested_handle(svc, nested, NULL);
     bench_echo_handle(svc, echo, NULL);
+    bench_talk_handle(svc, talk, NULL);
     int status = micro_service_exit_code(svc, micro_service_run(svc));
     micro_service_free(svc);
     return status;

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""Rows of events (28 to 30): publisher and subscribers on one core, all acknowledgements awaited,
+beside the same requests as constant bytes from fanout to the floor."""
+
+import statistics
+import subprocess
+
+import proc
+from report import ratios
+from rows_cpu import requests
+
+SUBSCRIBERS = 10
+JOBS = (("one", 1, 1, .4), ("ten", SUBSCRIBERS, 1, .6), ("batch", SUBSCRIBERS, 16, .4))
+
+
+def publish(p, *argv):
+    return proc.result(subprocess.Popen(
+        p.pinned(list(map(str, argv)), True), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True))
+
+
+def run(b):
+    p = b.programs
+    request, _, body_len, _ = requests(b)
+    got = {}
+    for r in range(b.rounds(9)):
+        with p.floor("-b", str(body_len)) as floor:
+            sides = {"floor": [p.path("fanout"), "-p", floor.port, "-f", request, "-s",
+                               floor.pids[0]],
+                     "ours": [p.path("events")]}
+            for job, subscribers, events, secs in JOBS if r % 2 == 0 else reversed(JOBS):
+                for side in sides if r % 2 == 0 else reversed(sides):
+                    d = publish(p, *sides[side], "-c", subscribers, "-w", events, "-u",
+                                b.short(.1), "-d", b.short(secs))
+                    d["rate"] = d["calls"] / d["secs"]
+                    got.setdefault((job, side), []).append(d)
+                    b.report.record("events %s, %s" % (job, side), dict(d, round=r))
+    judge(b, got)
+
+
+def judge(b, got):
+    def values(job, side, what):
+        return [d[what] for d in got[job, side]]
+
+    def add(row, text, job, what, must, stretch, note, swap=False):
+        ours, floor = values(job, "ours", what), values(job, "floor", what)
+        b.report.add(row, text, ratios(floor, ours) if swap else ratios(ours, floor), must,
+                     stretch, "x", note % (statistics.median(ours), statistics.median(floor)))
+
+    ten = "%d subscribers" % SUBSCRIBERS
+    add("28", "event to %s: publisher's CPU per delivery, to the floor" % ten, "ten", "client_us",
+        1.25, 1.1, "%.2f to %.2f us")
+    add("28", "event to one subscriber: publisher's CPU, to the floor", "one", "client_us", None,
+        None, "%.2f to %.2f us")
+    add("28", "event to %s: subscribers' CPU per delivery, to the floor" % ten, "ten", "server_us",
+        None, None, "%.2f to %.2f us")
+    add("29", "16 events waiting for %s: time per delivery, to the floor" % ten, "batch", "rate",
+        round(1 / .65, 2), round(1 / .95, 2), "%.0f to %.0f deliveries a second", swap=True)
+    add("30", "event to %s: 99th percentile until the last has acknowledged, to the floor" % ten,
+        "ten", "p99", 1.5, 1.2, "%.0f to %.0f us")
