@@ -629,7 +629,7 @@ MICRO_API void micro_stream_close(micro_stream *st, micro_err err);
  * never waits and any one thread may use it: beyond MICRO_STREAM_BUF it is EAGAIN and takes
  * nothing, room tells when it will again, and message is not called meanwhile, so that one answer
  * to each message is always taken. end is last (EOS: ended well, and a handler may still send in
- * it); st is valid until it returns.
+ * it); st is valid until it returns. message and end may be NULL.
  * [- | by end: also EINVAL for a second time | handler, or who opened it] */
 typedef void micro_message_fn(micro_ctx *ctx, micro_stream *st, micro_fn *fn, const void *msg,
                               void *arg);

@@ -286,6 +286,39 @@ static micro_err streams_refuses(micro_ctx *ctx, micro_stream *st)
     return micro_fail(ctx, 409, "after all not");
 }
 
+static micro_err streams_ignores(micro_ctx *ctx, micro_stream *st)
+{
+    (void)ctx;
+    atomic_fetch_add(&chat_seen.opened, 1);
+    micro_stream_on(st, NULL, NULL, NULL, NULL);
+    return MICRO_OK;
+}
+
+TEST(stream_on_without_callbacks)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    micro_service *svc = micro_service_new(.name = "chat", .address = "127.0.0.1:0",
+                                           .registry = reg, .drain_ms = 1000);
+    chat_msg m = { 1, micro_s("to nobody") };
+
+    memset(&chat_seen, 0, sizeof chat_seen);
+    chat_back_handle(svc, streams_ignores, NULL);
+    REQUIRE(CHECK_EQ_INT(micro_service_start(svc), MICRO_OK));
+    for (int i = 0; i < 3; i++) {
+        micro_ctx *ctx = micro_ctx_new(svc);
+        micro_stream *st;
+        REQUIRE(CHECK_EQ_INT(chat_back(ctx, "chat", &st), MICRO_OK));
+        micro_stream_on(st, NULL, NULL, NULL, NULL);
+        CHECK_EQ_INT(chat_back_send_req(st, &m), MICRO_OK);
+        CHECK(chat_wait(&chat_seen.opened, i + 1));
+        micro_stream_close(st, MICRO_OK);
+        CHECK_EQ_INT(micro_ctx_wait(ctx), MICRO_OK);
+        micro_ctx_free(ctx);
+    }
+    micro_service_free(svc);
+    micro_registry_free(reg);
+}
+
 TEST(stream_on_twice_and_then_an_error)
 {
     micro_registry *reg = micro_registry_memory_new();

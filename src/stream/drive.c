@@ -219,6 +219,17 @@ static void drive_take(micro_stream *st)
     micro__pipe_start(&st->pipe);
 }
 
+static void drive_unheard(micro_ctx *ctx, micro_stream *st, micro_fn *fn, const void *msg,
+                          void *arg)
+{
+    (void)ctx, (void)st, (void)fn, (void)msg, (void)arg;
+}
+
+static void drive_unnoticed(micro_ctx *ctx, micro_stream *st, micro_err err, void *arg)
+{
+    (void)ctx, (void)st, (void)err, (void)arg;
+}
+
 MICRO_API void micro_stream_on(micro_stream *st, micro_message_fn *message, micro_fn *fn,
                                micro_end_fn *end, void *arg)
 {
@@ -230,9 +241,9 @@ MICRO_API void micro_stream_on(micro_stream *st, micro_message_fn *message, micr
             micro__pipe_kick(&st->pipe);
         return;
     }
-    st->message = message;
+    st->message = message ? message : drive_unheard;
     st->fn = fn;
-    st->end = end;
+    st->end = end ? end : drive_unnoticed;
     st->arg = arg;
     if (!st->side->serving)
         drive_take(st);
