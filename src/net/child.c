@@ -148,17 +148,10 @@ static bool child_all_ended(micro__family *f)
     return ended;
 }
 
-/* Another thread may be at it: then its step does what is due. */
-static void child_step(micro__engine *e)
-{
-    if (micro__engine_step(e, CHILD_STEP_MS) == MICRO_EBUSY)
-        micro__sleep_us(1000);
-}
-
 static void child_drive(micro_ctx *ctx, micro__family *f, uint64_t deadline)
 {
     while (!child_all_ended(f) && micro__ctx_check(ctx, deadline) == MICRO_OK)
-        child_step(f->engine);
+        micro__engine_drive(f->engine, CHILD_STEP_MS);
 }
 
 #if !MICRO_OMIT_THREADS
@@ -247,7 +240,7 @@ MICRO_PRIVATE void micro__family_end(micro_ctx *ctx)
         } else if (micro__engine_inside()) {
             micro__engine_tasks(f->engine);
         } else {
-            child_step(f->engine);
+            micro__engine_drive(f->engine, CHILD_STEP_MS);
         }
     }
 }

@@ -7,6 +7,12 @@
 
 /* ---- waiting for what loops do ------------------------------------------------------------- */
 
+MICRO_PRIVATE void micro__engine_drive(micro__engine *e, int timeout_ms)
+{
+    if (micro__engine_step(e, timeout_ms) == MICRO_EBUSY)
+        micro__sleep_us(1000);
+}
+
 MICRO_PRIVATE bool micro__engine_pause(micro__engine *e, micro__mutex *lock, micro__cond *changed)
 {
     bool mine = !e->threaded && micro__engine_inside();
@@ -15,8 +21,8 @@ MICRO_PRIVATE bool micro__engine_pause(micro__engine *e, micro__mutex *lock, mic
     if (e->threaded) {
         micro__user_begin(NULL); /* or the seat would not be passed on */
         micro_block_begin();
-    } else if (!mine && micro__engine_step(e, LIFE_STEP_MS) == MICRO_EBUSY) {
-        micro__sleep_us(1000); /* another thread is at it */
+    } else if (!mine) {
+        micro__engine_drive(e, LIFE_STEP_MS);
     }
     micro__lock(lock);
     if (!e->threaded)

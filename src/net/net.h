@@ -201,6 +201,8 @@ MICRO_PRIVATE void micro__engine_close(micro__engine *e);
 /* One turn of an engine without threads: EAGAIN if nothing was due, EBUSY if a step is under way.
  */
 MICRO_PRIVATE micro_err micro__engine_step(micro__engine *e, int timeout_ms);
+/* The same for whoever waits for what it does, and may find another thread at it (life.c). */
+MICRO_PRIVATE void micro__engine_drive(micro__engine *e, int timeout_ms);
 /* Works off the library's own tasks only: what a thread inside a step may do. */
 MICRO_PRIVATE void micro__engine_tasks(micro__engine *e);
 MICRO_PRIVATE int micro__engine_fd(micro__engine *e);

@@ -171,8 +171,7 @@ static bool port_wait(micro__port *p, uint64_t until)
 
     if (!e->threaded) {
         while (!(ended = port_ended(p)) && (!until || micro__now_ms() < until))
-            if (micro__engine_step(e, PORT_STEP_MS) == MICRO_EBUSY)
-                micro__sleep_us(1000); /* another thread drives it */
+            micro__engine_drive(e, PORT_STEP_MS);
         return ended;
     }
     micro__lock(&e->lock);
@@ -187,8 +186,7 @@ static void port_pause(micro__port *p)
     micro__engine *e = p->e;
 
     if (!e->threaded) {
-        if (micro__engine_step(e, PORT_STEP_MS) == MICRO_EBUSY)
-            micro__sleep_us(1000);
+        micro__engine_drive(e, PORT_STEP_MS);
         return;
     }
     micro__lock(&e->lock);

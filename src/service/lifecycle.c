@@ -410,8 +410,7 @@ static void lifecycle_drive(micro_service *svc, int signals)
     if (err != MICRO_OK)
         lifecycle_fail(svc, err, NULL);
     while (err == MICRO_OK && !atomic_load(&svc->stop_asked))
-        if (micro__engine_step(svc->engine, MICRO_OFF) == MICRO_EBUSY)
-            micro__sleep_us(1000); /* another thread is at it */
+        micro__engine_drive(svc->engine, MICRO_OFF);
     micro__engine_unwatch(svc->engine, &signal);
     micro__engine_unwatch(svc->engine, &stop);
 }
