@@ -233,6 +233,9 @@ typedef struct micro__assembly {
     micro__chunked chunk;
     bool chunked, expect;
 } micro__assembly;
+/* The size of a buffer for the next read: len bytes of cap are used. What is known to come, or some
+ * more; at most double, so that a length that was only claimed reserves nothing (keep.c). */
+MICRO_PRIVATE size_t micro__assembly_want(const micro__assembly *as, size_t len, size_t cap);
 
 typedef struct micro__partial {
     micro__assembly as;

@@ -3,7 +3,7 @@
  * How much, all of a port together; for how long; and the end of a connection that was refused. */
 #include "engine.h"
 
-#define KEEP_ROOM 1024      /* free space wanted before a read into a partial request */
+#define KEEP_ROOM 1024      /* free space wanted before a read */
 #define KEEP_EXPECT_MS 100  /* decision: 100 Continue only if the body stays away this long */
 #define KEEP_GRACE_MS 20000 /* a request takes at most this, and a millisecond for each byte */
 #define KEEP_LINGER_MS 2000 /* who was refused may go on sending */
@@ -86,16 +86,20 @@ MICRO_PRIVATE bool micro__conn_keep(micro__conn *c, const micro__assembly *as, c
     return true;
 }
 
-/* What is known to come, or double. */
+MICRO_PRIVATE size_t micro__assembly_want(const micro__assembly *as, size_t len, size_t cap)
+{
+    size_t want = len + KEEP_ROOM;
+
+    if (as->head && !as->chunked && as->head + as->length > len)
+        want = as->head + (size_t)as->length;
+    return cap && want > cap * 2 ? cap * 2 : want;
+}
+
 MICRO_PRIVATE bool micro__conn_room(micro__conn *c)
 {
     micro__partial *p = c->partial;
-    size_t want = p->len + KEEP_ROOM;
+    size_t want = micro__assembly_want(&p->as, p->len, p->cap);
 
-    if (p->as.head && !p->as.chunked && p->as.head + p->as.length > p->len)
-        want = p->as.head + (size_t)p->as.length;
-    if (want > p->cap * 2)
-        want = p->cap * 2; /* a length that was only claimed reserves nothing */
     if (want <= p->cap)
         return true;
     p = keep_resize(c, p, keep_partial_size(p->cap), keep_partial_size(want));

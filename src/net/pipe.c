@@ -2,7 +2,6 @@
 /* Messages over a connection that carries a stream. Nothing here knows what they mean. */
 #include "pipe.h"
 
-#define PIPE_ROOM 1024    /* free space wanted before a read */
 #define PIPE_READ 16384   /* as much is read at once if it keeps coming */
 #define PIPE_KEEP 16384   /* a bigger buffer for what is sent is not kept */
 #define PIPE_STALL_MS 100 /* between two looks at the clock while a peer does not read */
@@ -129,21 +128,14 @@ static micro_err pipe_message(micro__pipe *p, micro__piece *m)
     return MICRO_OK;
 }
 
-/* Room for the next read: what is known to come, or double. */
 static bool pipe_room(micro__pipe *p)
 {
-    size_t want = p->len + PIPE_ROOM;
-
     if (p->at) {
         memmove(p->in, p->in + p->at, p->len - p->at);
         p->len -= p->at;
         p->at = 0;
-        want = p->len + PIPE_ROOM;
     }
-    if (p->as.head && !p->as.chunked && p->as.head + p->as.length > want)
-        want = p->as.head + (size_t)p->as.length;
-    if (p->cap && want > p->cap * 2)
-        want = p->cap * 2; /* a length that was only claimed reserves nothing */
+    size_t want = micro__assembly_want(&p->as, p->len, p->cap);
     if (want <= p->cap)
         return true;
     char *in = micro__realloc(p->in, p->in ? p->cap + 1 : 0, want + 1);
