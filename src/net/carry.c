@@ -84,7 +84,7 @@ MICRO_PRIVATE bool micro__carry_serve(micro__conn *c)
     return true;
 }
 
-MICRO_PRIVATE micro_err micro__pipe_attach(micro__pipe *p, micro__loop *l)
+MICRO_PRIVATE micro_err micro__carry_attach(micro__pipe *p, micro__loop *l)
 {
     micro__conn *c = micro__alloc_zero(sizeof *c);
 
@@ -103,7 +103,7 @@ MICRO_PRIVATE micro_err micro__pipe_attach(micro__pipe *p, micro__loop *l)
     return MICRO_OK;
 }
 
-MICRO_PRIVATE void micro__pipe_start(micro__pipe *p)
+MICRO_PRIVATE void micro__carry_start(micro__pipe *p)
 {
     atomic_fetch_add_explicit(&p->loop->nconns, 1, memory_order_relaxed);
     micro__loop_push(p->loop, &p->conn->link);

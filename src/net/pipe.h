@@ -73,18 +73,18 @@ MICRO_PRIVATE size_t micro__pipe_flush(micro__pipe *p);
  * nobody is there any more, and not just that nothing more will come. */
 MICRO_PRIVATE bool micro__pipe_deserted(micro__pipe *p);
 
-/* Driven. attach: p->fd becomes a connection of the loop, which closes it after p is over; start:
- * it may be served from here on. kick: from any thread, p is served soon. retire: nothing of the
- * loop will name p; false: release is called when that is so. */
-MICRO_PRIVATE micro_err micro__pipe_attach(micro__pipe *p, micro__loop *l);
-MICRO_PRIVATE void micro__pipe_start(micro__pipe *p);
+/* Driven. kick: from any thread, p is served soon. retire: nothing of the loop will name p; false:
+ * release is called when that is so. */
 MICRO_PRIVATE void micro__pipe_kick(micro__pipe *p);
 MICRO_PRIVATE bool micro__pipe_retire(micro__pipe *p, void (*release)(micro__pipe *p));
 
-/* carry.c: the connection that a request came over carries p from here on, until p is over; ctx is
- * what the peer's going away cancels. What came behind the request, and replies that wait, are the
- * pipe's. ENOMEM, EIO: it does not. */
+/* carry.c. begin: the connection that a request came over carries p from here on, until p is over;
+ * ctx is what the peer's going away cancels. What came behind the request, and replies that wait,
+ * are the pipe's. ENOMEM, EIO: it does not. attach: p->fd becomes a connection of the loop, which
+ * closes it after p is over; start: it may be served from here on. */
 MICRO_PRIVATE micro_err micro__carry_begin(const micro__request *req, micro__pipe *p,
                                            micro_ctx *ctx);
+MICRO_PRIVATE micro_err micro__carry_attach(micro__pipe *p, micro__loop *l);
+MICRO_PRIVATE void micro__carry_start(micro__pipe *p);
 
 #endif

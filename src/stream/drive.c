@@ -201,7 +201,7 @@ static void drive_take(micro_stream *st)
 
     if (err == MICRO_OK) {
         child = micro__child_new(ctx, e);
-        err = child ? micro__pipe_attach(&st->pipe, micro__engine_loop(e)) : MICRO_ENOMEM;
+        err = child ? micro__carry_attach(&st->pipe, micro__engine_loop(e)) : MICRO_ENOMEM;
     }
     if (err != MICRO_OK) {
         if (child)
@@ -216,7 +216,7 @@ static void drive_take(micro_stream *st)
     st->ctx = child;
     micro__drive_begin(st);
     micro__ctx_own(child, &st->owned);
-    micro__pipe_start(&st->pipe);
+    micro__carry_start(&st->pipe);
 }
 
 static void drive_unheard(micro_ctx *ctx, micro_stream *st, micro_fn *fn, const void *msg,
