@@ -224,7 +224,7 @@ MICRO_PRIVATE micro__loop *micro__engine_loop(struct micro__engine *e);
 
 /* ---- conn.c -------------------------------------------------------------------------------- */
 
-/* A request that has not come in completely; also replies' requests that wait for a slow reader. */
+/* A message that has not come in completely: how far it is. */
 typedef struct micro__assembly {
     size_t scanned;  /* looked at for the head's end */
     size_t head;     /* its length; 0: not complete */

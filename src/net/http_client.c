@@ -214,17 +214,11 @@ MICRO_PRIVATE micro_err micro__http_reader_feed(micro__http_reader *r, size_t n)
     }
 }
 
-static bool http_client_shed(const micro__http_head *h)
-{
-    for (size_t i = 0; i < h->nheaders; i++)
-        if (micro__str_is_nocase(h->headers[i].key, "Micro-Shed"))
-            return true;
-    return false;
-}
-
 MICRO_PRIVATE bool micro__http_reply_counts(const micro__http_head *h)
 {
-    return h->status == 200 || (h->status == 503 && http_client_shed(h));
+    const micro_pairs lines = { h->headers, h->nheaders, 0 };
+
+    return h->status == 200 || (h->status == 503 && micro__pairs_get(&lines, "Micro-Shed").len);
 }
 
 MICRO_PRIVATE micro_err micro__http_status_error(micro__http_reader *r)
