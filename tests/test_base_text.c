@@ -519,3 +519,51 @@ TEST(error_texts)
         for (int other = -23; other < code; other++)
             CHECK(strcmp(micro_strerror(code), micro_strerror(other)) != 0);
 }
+
+TEST(query_values)
+{
+    static const struct {
+        const char *query, *value;
+    } rows[] = {
+        { "id=a", "a" },
+        { "x=1&id=b&id=c", "b" },
+        { "id=a%2Fb+c%2B", "a/b c+" },
+        { "id=", "" },
+        { "id", "" },
+        { "", "" },
+        { "ids=a", "" },
+        { "id=%", "" },
+        { "id=%2", "" },
+        { "id=%zz", "" },
+        { "id=12345678901", "12345678901" },
+        { "id=123456789012", "" },
+        { "id=%41%42%43", "ABC" },
+    };
+    char out[12];
+
+    for (size_t i = 0; i < MICRO_COUNTOF(rows); i++) {
+        NOTE("%s", rows[i].query);
+        micro__query_get(micro_s(rows[i].query), "id", out, sizeof out);
+        CHECK_EQ_TEXT(out, rows[i].value);
+    }
+}
+
+TEST(query_quoting_and_back)
+{
+    char all[256], back[1024];
+    micro_buf b = { 0 };
+
+    for (int i = 1; i < 256; i++)
+        all[i - 1] = (char)i;
+    all[255] = 0;
+    micro__buf_text(&b, "id=");
+    micro__query_quote(&b, micro_s(all));
+    REQUIRE(!b.failed);
+    for (size_t i = 3; i < b.len; i++) {
+        char low = micro__lower(b.ptr[i]);
+        CHECK((low >= 'a' && low <= 'z') || micro__is_digit(low) || strchr("-_.~%", low) != NULL);
+    }
+    micro__query_get(micro__str(b.ptr, b.len), "id", back, sizeof back);
+    CHECK_EQ_TEXT(back, all);
+    micro__buf_free(&b);
+}

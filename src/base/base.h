@@ -265,6 +265,11 @@ MICRO_PRIVATE bool micro__hostport_parse(micro_str s, micro_str *host, uint16_t 
 /* Brackets the host if it holds a colon; the port is always written. Terminated. Returns the
  * length, or 0 if out is too small. */
 MICRO_PRIVATE size_t micro__hostport_format(char *out, size_t size, micro_str host, uint16_t port);
+/* Text as a value of a query. */
+MICRO_PRIVATE void micro__query_quote(micro_buf *out, micro_str text);
+/* The first value of a name in a query, unquoted and terminated; "" if there is none, or it is
+ * malformed or has size characters or more as it stands there. */
+MICRO_PRIVATE void micro__query_get(micro_str query, const char *name, char *out, size_t size);
 
 /* ---- inflate.c and deflate.c, or zlib.c ---------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* host:port, as addresses and Host headers have it. */
+/* host:port, as addresses and Host headers have it; queries. */
 #include "base.h"
 
 static bool url_port(micro_str s, uint16_t *port)
@@ -82,4 +82,53 @@ MICRO_PRIVATE size_t micro__hostport_format(char *out, size_t size, micro_str ho
     p += n;
     *p = 0;
     return (size_t)(p - out);
+}
+
+/* ---- queries ------------------------------------------------------------------------------- */
+
+MICRO_PRIVATE void micro__query_quote(micro_buf *out, micro_str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i], low = micro__lower(c);
+        if ((low >= 'a' && low <= 'z') || micro__is_digit(c) || (c && strchr("-_.~", c)))
+            micro__buf_byte(out, c);
+        else
+            micro__buf_format(out, "%%%02X", (unsigned char)c);
+    }
+}
+
+/* What percent signs and pluses stand for. False: malformed, or too long. */
+static bool url_unquote(micro_str text, char *out, size_t size)
+{
+    size_t n = 0;
+
+    if (text.len >= size)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '+') {
+            c = ' ';
+        } else if (c == '%') {
+            if (i + 2 >= text.len || !micro__hex_decode((uint8_t *)&c, text.ptr + i + 1, 2))
+                return false;
+            i += 2;
+        }
+        out[n++] = c;
+    }
+    out[n] = 0;
+    return true;
+}
+
+MICRO_PRIVATE void micro__query_get(micro_str query, const char *name, char *out, size_t size)
+{
+    out[0] = 0;
+    while (query.len) {
+        micro_str value, pair = micro__str_cut(query, '&', &query);
+        micro_str key = micro__str_cut(pair, '=', &value);
+        if (!micro__str_is(key, name))
+            continue;
+        if (!url_unquote(value, out, size))
+            out[0] = 0;
+        return;
+    }
 }

@@ -43,24 +43,12 @@ static micro_err publish_body(micro_ctx *ctx, const char *topic, const micro_msg
     return out->failed ? (out->toobig ? MICRO_ETOOBIG : MICRO_ENOMEM) : MICRO_OK;
 }
 
-/* As a query has it. */
-static void publish_quote(micro_buf *out, micro_str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.ptr[i], low = micro__lower(c);
-        if ((low >= 'a' && low <= 'z') || micro__is_digit(c) || (c && strchr("-_.~", c)))
-            micro__buf_byte(out, c);
-        else
-            micro__buf_format(out, "%%%02X", (unsigned char)c);
-    }
-}
-
 /* 2.9 and later take any path, but post to this one themselves. */
 static micro_err publish_head(const micro_node *node, size_t set, size_t length, micro_buf *out)
 {
     out->len = 0;
     micro__buf_text(out, set == MICRO__HTTP_NAMES - 1 ? "POST /?id=" : "POST /_sub?id=");
-    publish_quote(out, node->id);
+    micro__query_quote(out, node->id);
     micro__buf_text(out, " HTTP/1.1\r\nHost: ");
     if (micro__str_starts(node->address, "unix:"))
         micro__buf_text(out, "localhost");

@@ -42,39 +42,6 @@ static void receive_error(micro__reply *reply, int status, int code, const char 
 
 /* ---- the request --------------------------------------------------------------------------- */
 
-/* What a query's percent signs and pluses stand for. False: malformed, or too long. */
-static bool receive_unquote(micro_str text, char out[RECEIVE_ID_MAX])
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < text.len && n + 1 < RECEIVE_ID_MAX; i++) {
-        char c = text.ptr[i];
-        if (c == '%') {
-            if (i + 2 >= text.len || !micro__hex_decode((uint8_t *)&c, text.ptr + i + 1, 2))
-                return false;
-            i += 2;
-        }
-        out[n++] = c == '+' && text.ptr[i] == '+' ? ' ' : c;
-    }
-    out[n] = 0;
-    return text.len < RECEIVE_ID_MAX;
-}
-
-/* The value of id; "" if there is none. */
-static void receive_id(micro_str query, char out[RECEIVE_ID_MAX])
-{
-    out[0] = 0;
-    while (query.len) {
-        micro_str value, pair = micro__str_cut(query, '&', &query);
-        micro_str key = micro__str_cut(pair, '=', &value);
-        if (!micro__str_is(key, "id"))
-            continue;
-        if (!receive_unquote(value, out))
-            out[0] = 0;
-        return;
-    }
-}
-
 /* The subscription with that id, if it is one of that topic, held. */
 static micro_sub *receive_find(micro__http_broker *b, const char *id, const char *topic)
 {
@@ -166,7 +133,7 @@ MICRO_PRIVATE void micro__http_receive(void *arg, micro__request *req, micro__re
         receive_error(reply, 405, 400, "Method not allowed", "");
         micro__buf_byte(reply->body, '\n');
     } else {
-        receive_id(query, id);
+        micro__query_get(query, "id", id, sizeof id);
         receive_post(arg, req, id, reply);
     }
 }
