@@ -78,6 +78,7 @@ MICRO_PRIVATE micro_err micro__sub_init(micro_sub *s, micro_service *svc, micro_
                                         const char *topic, const micro_subscribe_opts *opts,
                                         micro_event_fn *fn, void *arg);
 MICRO_PRIVATE void micro__sub_release(micro_sub *s);
+MICRO_PRIVATE void micro__sub_unlink(micro_sub **list, const micro_sub *s);
 MICRO_PRIVATE void micro__sub_hold(micro_sub *s);
 MICRO_PRIVATE void micro__sub_drop(micro_sub *s); /* the last one frees it */
 /* A ctx with a delivery in it, its topic copied; NULL: out of memory. */

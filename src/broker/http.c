@@ -44,7 +44,11 @@ MICRO_PRIVATE void micro__http_end(micro__http_broker *b)
 /* With the lock. */
 static micro_err httpbroker_open(micro__http_broker *b, micro_service *svc, micro__engine *e)
 {
-    static const micro__pipelines_opts out = { "events", MICRO_MAX_BODY, 5000, 30000, 30000 };
+    static const micro__pipelines_opts out = { .what = "events",
+                                               .max_bytes = MICRO_MAX_BODY,
+                                               .dial_ms = 5000,
+                                               .ack_ms = 30000,
+                                               .idle_ms = 30000 };
 
     b->svc = svc;
     b->engine = e;
@@ -312,16 +316,6 @@ static void httpbroker_sub_free(micro_sub *base)
     micro__free(s, sizeof *s);
 }
 
-static bool httpbroker_uuid(char out[37])
-{
-    uint8_t random[16];
-
-    if (!micro__random(random, sizeof random))
-        return false;
-    micro__uuid_format(out, random);
-    return true;
-}
-
 /* The id ends in the UUID; the topic in front of it is for people, and is cut where the whole would
  * not be a name of the DNS. */
 static bool httpbroker_ids(micro__http_broker *b, micro__http_sub *s, const char *topic)
@@ -330,7 +324,7 @@ static bool httpbroker_ids(micro__http_broker *b, micro__http_sub *s, const char
     size_t n = strlen(topic), label = dot ? strlen(dot + 1) : n, room = HTTP_LABEL_MAX - 37;
     char text[256];
 
-    if (!httpbroker_uuid(s->uuid) || (!b->uuid[0] && !httpbroker_uuid(b->uuid)))
+    if (!micro__random_uuid(s->uuid) || (!b->uuid[0] && !micro__random_uuid(b->uuid)))
         return false;
     snprintf(text, sizeof text, "broker-%s.%s", b->uuid, s->uuid);
     s->ids[0] = micro__strdup(text);
@@ -343,11 +337,7 @@ static bool httpbroker_ids(micro__http_broker *b, micro__http_sub *s, const char
 static void httpbroker_unlink(micro__http_broker *b, micro_sub *s)
 {
     micro__lock(&b->lock);
-    for (micro_sub **at = &b->subs; *at; at = &(*at)->next)
-        if (*at == s) {
-            *at = s->next;
-            break;
-        }
+    micro__sub_unlink(&b->subs, s);
     micro__unlock(&b->lock);
 }
 

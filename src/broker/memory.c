@@ -137,11 +137,7 @@ static micro_err membroker_unsubscribe(micro_broker *base, micro_sub *sub, int d
 {
     (void)base;
     micro__lock(&membroker_map.lock);
-    for (micro_sub **at = &membroker_map.subs; *at; at = &(*at)->next)
-        if (*at == sub) {
-            *at = sub->next;
-            break;
-        }
+    micro__sub_unlink(&membroker_map.subs, sub);
     micro__unlock(&membroker_map.lock);
     return micro__sub_end(sub, drain_ms);
 }

@@ -47,6 +47,14 @@ MICRO_PRIVATE void micro__sub_release(micro_sub *s)
     micro__mutex_destroy(&s->lock);
 }
 
+MICRO_PRIVATE void micro__sub_unlink(micro_sub **list, const micro_sub *s)
+{
+    while (*list && *list != s)
+        list = &(*list)->next;
+    if (*list)
+        *list = s->next;
+}
+
 MICRO_PRIVATE void micro__sub_hold(micro_sub *s)
 {
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);

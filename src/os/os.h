@@ -45,6 +45,7 @@ MICRO_PRIVATE void micro__sleep_us(int us);
 MICRO_PRIVATE int micro__cpu_count(void); /* usable by this process, at least 1 */
 #endif
 MICRO_PRIVATE bool micro__random(void *out, size_t len); /* for ids; false: the system has none */
+MICRO_PRIVATE bool micro__random_uuid(char out[37]);      /* an id; the same */
 MICRO_PRIVATE uint64_t micro__random_fast(void); /* for choices; per thread, no system call */
 MICRO_PRIVATE void micro__host_name(char *out, size_t size); /* "localhost" if unknown */
 /* Resident bytes and number of threads of this process; 0 where unknown. */

@@ -89,6 +89,16 @@ MICRO_PRIVATE bool micro__random(void *out, size_t len)
            process_read_file("/dev/urandom", (char *)out + got, len - got) == len - got;
 }
 
+MICRO_PRIVATE bool micro__random_uuid(char out[37])
+{
+    uint8_t random[16];
+
+    if (!micro__random(random, sizeof random))
+        return false;
+    micro__uuid_format(out, random);
+    return true;
+}
+
 static MICRO__THREAD_LOCAL uint64_t process_random_state; /* 0: not seeded */
 
 MICRO_PRIVATE uint64_t micro__random_fast(void)

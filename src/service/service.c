@@ -88,14 +88,12 @@ static void service_flags(micro_service *svc)
 
 static const char *service_random_id(micro_service *svc)
 {
-    uint8_t random[16];
     char text[37];
 
-    if (!micro__random(random, sizeof random)) {
+    if (!micro__random_uuid(text)) {
         micro__service_stick(svc, MICRO_EIO, "no random numbers for an id");
         return "";
     }
-    micro__uuid_format(text, random);
     return micro__arena_text(&svc->arena, text, 36);
 }
 
