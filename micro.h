@@ -9,7 +9,7 @@
  *    1 Configuration    2 Version, errors    3 Strings, lists    4 Messages      5 Context
  *    6 Service          7 Calls              8 Async calls       9 Streams      10 Events
  *   11 Middleware      12 Choosing nodes    13 Registry         14 Broker       15 Transport
- *   16 Codecs, JSON    17 Flags, plug-ins   18 Running          19 Log, metrics
+ *   16 Codecs, JSON    17 Flags, plug-ins   18 Running          19 Log, metrics, traces
  *   20 Memory          21 Toolkit           22 Machinery (not for reading)
  *
  * Rules that hold everywhere
@@ -1187,7 +1187,7 @@ MICRO_API bool micro_list_grow_(micro_ctx *ctx, void *list, size_t element_size)
     MICRO_INLINE_ void id##_on_##side(micro_stream *st_, \
                                       void (*fn_)(micro_ctx *, micro_stream *, const T *, void *), \
                                       micro_end_fn *end_, void *arg_) \
-    { micro_stream_on(st_, id##_message_##side##_, (micro_fn *)fn_, end_, arg_); }
+    { micro_stream_on(st_, fn_ ? id##_message_##side##_ : NULL, (micro_fn *)fn_, end_, arg_); }
 
 #define MICRO_TOPIC_(id, topic, T) \
     MICRO_INLINE_ MICRO_CHECKED micro_err id##_publish(micro_ctx *ctx_, const T *msg_) \

@@ -308,7 +308,7 @@ TEST(stream_on_without_callbacks)
         micro_ctx *ctx = micro_ctx_new(svc);
         micro_stream *st;
         REQUIRE(CHECK_EQ_INT(chat_back(ctx, "chat", &st), MICRO_OK));
-        micro_stream_on(st, NULL, NULL, NULL, NULL);
+        chat_back_on_rsp(st, NULL, NULL, NULL);
         CHECK_EQ_INT(chat_back_send_req(st, &m), MICRO_OK);
         CHECK(chat_wait(&chat_seen.opened, i + 1));
         micro_stream_close(st, MICRO_OK);

@@ -245,16 +245,21 @@ MICRO_API micro_err micro_stream_send(micro_stream *st, const void *msg)
 
 /* ---- ending --------------------------------------------------------------------------------- */
 
+/* What tells the peer, into head and body. */
+static micro_err stream_last(micro_stream *st, micro_err err)
+{
+    stream_empty(st);
+    micro_err told = st->side->last(st, err, &st->head, &st->body);
+    return told == MICRO_OK && (st->head.failed || st->body.failed) ? MICRO_ENOMEM : told;
+}
+
 MICRO_PRIVATE void micro__stream_last(micro_stream *st, micro_err err)
 {
     if (atomic_exchange(&st->ended, true))
         return;
-    stream_empty(st);
-    micro_err told = st->side->last(st, err, &st->head, &st->body);
+    micro_err told = stream_last(st, err);
     if (told == MICRO_OK)
-        told = st->head.failed || st->body.failed
-                   ? MICRO_ENOMEM
-                   : micro__pipe_put(&st->pipe, &st->head, &st->body, 0);
+        told = micro__pipe_put(&st->pipe, &st->head, &st->body, 0);
     if (told != MICRO_OK && told != MICRO_ENOSYS) { /* then the connection's end has to tell it */
         micro__lock(&st->pipe.lock);
         st->pipe.lost = true;
@@ -271,10 +276,7 @@ MICRO_API micro_err micro_stream_end(micro_stream *st)
         return MICRO_EINVAL;
     if (!micro__stream_may_send(st) || !stream_enter(st, true))
         return MICRO_ECLOSED;
-    stream_empty(st);
-    micro_err err = st->side->last(st, MICRO_OK, &st->head, &st->body);
-    if (err == MICRO_OK && (st->head.failed || st->body.failed))
-        err = MICRO_ENOMEM;
+    micro_err err = stream_last(st, MICRO_OK);
     if (err == MICRO_OK) {
         atomic_store(&st->ended, true);
         err = st->pipe.driven ? micro__pipe_put(&st->pipe, &st->head, &st->body, 0)
