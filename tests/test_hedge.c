@@ -284,6 +284,25 @@ TEST(hedge_and_attempts)
     hedge_teardown(&f);
 }
 
+/* Connecting fails at once, while the attempt is being started. */
+TEST(hedge_where_nothing_listens)
+{
+    static const char *const nodes[] = { "unix:/nonexistent/1", "unix:/nonexistent/2" };
+    const micro_call_opts call = { .size_ = sizeof call, .hedge_ms = 15000 };
+    micro_selector *sel = micro_selector_static_new(nodes, MICRO_COUNTOF(nodes));
+    const micro_call_opts two = { .size_ = sizeof two, .attempts = 2 };
+    hedge_fixture f = { .client = NULL };
+    f.client = micro_service_new(.name = "caller", .selector = sel, .call = &call);
+    f.ctx = micro_ctx_new(f.client);
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ_INT(hedge_call(&f, i % 2, &two), MICRO_ECONNECT);
+        CHECK(strstr(f.msg, "connect: "));
+    }
+    micro_ctx_free(f.ctx);
+    micro_service_free(f.client);
+    micro_selector_free(sel);
+}
+
 /* ---- in handlers, and where the program polls -------------------------------------------------*/
 
 static micro_err hedge_relayed(micro_ctx *ctx, const hello_msg *req, hello_answer *rsp)

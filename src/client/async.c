@@ -223,18 +223,16 @@ static void async_send(micro__loop *l, void *arg)
         a->err = micro__call_over(&a->k);
     a->shot.k = &a->k;
     a->shot.done = async_done;
-    if (a->err != MICRO_OK || !a->send) {
-        micro__hedge_end(l, a->hedge);
-        async_ended(l, a);
-        return;
+    if (a->err == MICRO_OK && a->send) {
+        micro__ctx_wait_begin(a->k.ctx, async_wake, a);
+        micro__hedge_arm(l, a->hedge);
+        micro_err err = micro__shot_fire(l, &a->shot);
+        if (err == MICRO_OK)
+            return; /* it may have ended already, and a with it */
+        a->err = err;
     }
-    micro__ctx_wait_begin(a->k.ctx, async_wake, a);
-    micro__hedge_arm(l, a->hedge);
-    a->err = micro__shot_fire(l, &a->shot);
-    if (a->err != MICRO_OK) {
-        micro__hedge_end(l, a->hedge);
-        async_ended(l, a);
-    }
+    micro__hedge_end(l, a->hedge);
+    async_ended(l, a);
 }
 
 /* It will be sent when the chain has returned. */

@@ -18,7 +18,8 @@ typedef struct micro__shot {
     void (*done)(micro__loop *l, struct micro__shot *s, micro_err err);
 } micro__shot;
 
-/* Sends k's request to x.to. An error: it could not begin, and done is not called. */
+/* Sends k's request to x.to. An error: it could not begin, and done is not called; else done may
+ * have been called before this returns. */
 MICRO_PRIVATE micro_err micro__shot_fire(micro__loop *l, micro__shot *s);
 MICRO_PRIVATE void micro__shot_clear(micro__shot *s); /* gives back what it holds */
 
