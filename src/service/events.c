@@ -9,14 +9,6 @@ MICRO_API micro_broker *micro_service_broker(micro_service *svc)
     return svc ? svc->broker : NULL;
 }
 
-MICRO_PRIVATE micro_err micro__service_engine_of(micro_service *svc, micro__engine **out)
-{
-    micro_err err = micro__service_engine(svc);
-
-    *out = svc->engine;
-    return err;
-}
-
 /* By the start, or by the first who needs it. Two at once both connect: that is counted. */
 MICRO_PRIVATE micro_err micro__service_broker_connect(micro_service *svc, micro_ctx *ctx)
 {
@@ -47,13 +39,8 @@ MICRO_PRIVATE void micro__service_broker_disconnect(micro_service *svc)
 static micro_err events_checks(micro_ctx *ctx, const char *topic, const micro_type *type,
                                const void *msg)
 {
-    micro_service *svc = ctx->svc;
+    micro_err err = micro__service_ready(ctx);
 
-    if (!svc)
-        return micro__ctx_local(ctx, MICRO_EINVAL, "this ctx was made without a service");
-    if (svc->error != MICRO_OK)
-        return micro__ctx_local(ctx, svc->error, "%s", svc->why);
-    micro_err err = micro__ctx_sticky(ctx);
     if (err == MICRO_OK && (!topic || !*topic || !type || !msg))
         err = micro__ctx_local(ctx, MICRO_EINVAL, "publication without a topic or a message");
     return err;

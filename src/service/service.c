@@ -149,14 +149,6 @@ static void service_plugins(micro_service *svc)
         micro__service_stick(svc, MICRO_EUSAGE, "%s", why);
 }
 
-static micro_err service_engine_of(micro_service *svc, micro__engine **out)
-{
-    micro_err err = micro__service_engine(svc);
-
-    *out = svc->engine;
-    return err;
-}
-
 static void service_client(micro_service *svc)
 {
     const micro__settings *s = &svc->s;
@@ -172,7 +164,7 @@ static void service_client(micro_service *svc)
     c->ncodecs = svc->o.ncodecs;
     c->trace = s->trace;
     c->defaults = svc->call;
-    c->engine = service_engine_of;
+    c->engine = micro__service_engine_of;
     if (s->request_timeout_ms)
         c->defaults.timeout_ms = s->request_timeout_ms;
     if (s->attempts)
@@ -426,16 +418,22 @@ MICRO_PRIVATE micro_err micro__service_hooks(micro_service *svc, enum micro_mome
 
 /* ---- calls --------------------------------------------------------------------------------- */
 
-static micro_err service_call_checks(micro_ctx *ctx, const char *service,
-                                     const micro_method *method)
+MICRO_PRIVATE micro_err micro__service_ready(micro_ctx *ctx)
 {
-    micro_service *svc = ctx->svc;
+    const micro_service *svc = ctx->svc;
 
     if (!svc)
         return micro__ctx_local(ctx, MICRO_EINVAL, "this ctx was made without a service");
     if (svc->error != MICRO_OK)
         return micro__ctx_local(ctx, svc->error, "%s", svc->why);
-    micro_err err = micro__ctx_sticky(ctx);
+    return micro__ctx_sticky(ctx);
+}
+
+static micro_err service_call_checks(micro_ctx *ctx, const char *service,
+                                     const micro_method *method)
+{
+    micro_err err = micro__service_ready(ctx);
+
     if (err == MICRO_OK && (!service || !method->name || !method->req || !method->rsp))
         err = micro__ctx_local(ctx, MICRO_EINVAL, "call without a service or a whole method");
     return err;
@@ -468,6 +466,14 @@ MICRO_PRIVATE micro_err micro__service_engine(micro_service *svc)
     if (!svc->engine)
         err = micro__engine_open(svc->s.loops >= 0, svc->s.loops, svc->s.max_threads, &svc->engine);
     micro__unlock(&svc->lock);
+    return err;
+}
+
+MICRO_PRIVATE micro_err micro__service_engine_of(micro_service *svc, micro__engine **out)
+{
+    micro_err err = micro__service_engine(svc);
+
+    *out = svc->engine;
     return err;
 }
 

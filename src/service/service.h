@@ -184,6 +184,8 @@ struct micro_service {
 /* Opens svc->engine, unless it is: by the first who needs it, a server or an asynchronous call;
  * kept to the end. */
 MICRO_PRIVATE micro_err micro__service_engine(micro_service *svc);
+/* Whether a call or an event can be made on ctx; why not is in it. */
+MICRO_PRIVATE micro_err micro__service_ready(micro_ctx *ctx);
 /* Whoever runs the service shall stop it. */
 MICRO_PRIVATE void micro__service_ask(micro_service *svc);
 /* Keeps the first error; returns err. */
@@ -198,8 +200,8 @@ MICRO_PRIVATE micro_err micro__service_subscribers_start(micro_service *svc, mic
 MICRO_PRIVATE bool micro__service_subscribers_stop(micro_service *svc, uint64_t deadline);
 /* Listens where the settings say. */
 MICRO_PRIVATE micro_err micro__service_listen(micro_service *svc);
-/* Waits until fd can be read or until deadline (0: none) while everything else of the library goes
- * on: MICRO_OK, ETIMEDOUT, else it cannot wait. */
+/* Waits for fd to be readable, at most until then (0: for ever), while everything else of the
+ * library goes on: MICRO_OK, ETIMEDOUT, else it cannot wait. */
 MICRO_PRIVATE micro_err micro__service_wait(micro_service *svc, int fd, uint64_t until);
 
 #endif
