@@ -54,8 +54,7 @@ static void async_push(micro__async *a, void (*run)(micro__loop *l, void *arg), 
     micro__loop_push(a->loop, &a->run.item);
 }
 
-/* ---- the end ----------------------------------------------------------------------------------
- */
+/* ---- the end ------------------------------------------------------------------------------- */
 
 static void async_user(void *arg)
 {

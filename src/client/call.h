@@ -40,30 +40,33 @@ typedef struct micro__call {
 
 /* client.c. options: the client's defaults and the call's own into k->o, and the codec. select:
  * the service's nodes, to be released; filter: which of them the options let through. choose: a
- * node for this attempt, its address and protocol; unchoose marks how it did. again: whether the
- * result allows another try; backoff: ms before it, < 0: no time. over: ECANCELED, ETIMEDOUT. info:
- * what ctx's info says of this attempt; describe: what middleware is told at this stage. */
+ * node for this attempt, its address and protocol; unchoose marks how it did. passing: another
+ * attempt may not meet such an error; again: whether the result allows one; backoff: ms before it,
+ * < 0: no time. over: ECANCELED, ETIMEDOUT. info: what ctx's info says of this attempt; describe:
+ * what middleware is told at this stage. attempts: all of them, blocking; run: the same as a whole
+ * call, within middleware, until the call's deadline. dial_until: when connecting is given up;
+ * dial: a connection of its own, for an attempt. */
 MICRO_PRIVATE micro_err micro__call_options(micro__call *k, const micro_call_opts *opts);
 MICRO_PRIVATE micro_err micro__call_select(micro__call *k, const micro_nodes **nodes);
 MICRO_PRIVATE micro__filter micro__call_filter(const micro__call *k);
 MICRO_PRIVATE micro_err micro__call_choose(micro__call *k);
 MICRO_PRIVATE void micro__call_unchoose(micro__call *k);
-MICRO_PRIVATE bool micro__call_passing(micro_err err); /* another attempt may not meet it */
+MICRO_PRIVATE bool micro__call_passing(micro_err err);
 MICRO_PRIVATE bool micro__call_again(micro__call *k, micro_err err);
 MICRO_PRIVATE int micro__call_backoff(micro__call *k);
 MICRO_PRIVATE micro_err micro__call_over(micro__call *k);
 MICRO_PRIVATE void micro__call_info(micro__call *k);
 MICRO_PRIVATE void micro__call_describe(const micro__call *k, enum micro_wrap stage, bool async,
                                         micro_info *out);
-MICRO_PRIVATE micro_err micro__call_attempts(micro__call *k); /* all of them, blocking */
-/* async.c: all of them, each with a hedge, for which this thread waits. */
-MICRO_PRIVATE micro_err micro__call_hedged(micro__call *k);
-/* The same as a whole call: within middleware, until the call's deadline. dial: a connection of its
- * own, for an attempt. */
+MICRO_PRIVATE micro_err micro__call_attempts(micro__call *k);
 MICRO_PRIVATE micro_err micro__call_run(micro__call *k);
+MICRO_PRIVATE uint64_t micro__call_dial_until(const micro__call *k);
 MICRO_PRIVATE micro_err micro__call_dial(micro__call *k, int *fd);
 /* k->address; a name, other than a literal address, keeps the system's resolver busy. */
 MICRO_PRIVATE micro_err micro__call_resolve(micro__call *k, micro__addr *to);
+
+/* async.c: all attempts, hedged, for which this thread waits. */
+MICRO_PRIVATE micro_err micro__call_hedged(micro__call *k);
 
 /* headers.c: the request's header in memory of the ctx; id is its Micro-Id. */
 MICRO_PRIVATE bool micro__call_headers(micro__call *k, uint64_t id, micro_pairs *out);

@@ -255,13 +255,17 @@ static micro_err client_through(micro__call *k, enum micro_wrap stage,
 
 /* ---- attempts ------------------------------------------------------------------------------ */
 
+MICRO_PRIVATE uint64_t micro__call_dial_until(const micro__call *k)
+{
+    int ms = k->o.dial_timeout_ms;
+    uint64_t until = ms < 0 ? 0 : micro__now_ms() + (uint64_t)ms;
+
+    return until && (!k->deadline || until < k->deadline) ? until : k->deadline;
+}
+
 static micro_err client_dial(micro__call *k, micro__link **link, int *fd)
 {
-    uint64_t until =
-        k->o.dial_timeout_ms < 0 ? 0 : micro__now_ms() + (uint64_t)k->o.dial_timeout_ms;
-
-    if (until && (!k->deadline || until < k->deadline))
-        k->ctx->deadline = until;
+    k->ctx->deadline = micro__call_dial_until(k);
     micro_err err = link ? micro__pool_take(k->c->pool, k->ctx, k->address, link)
                          : micro__transport_http_open(k->ctx, k->address, fd);
     k->ctx->deadline = k->deadline;
@@ -276,13 +280,6 @@ MICRO_PRIVATE micro_err micro__call_dial(micro__call *k, int *fd)
                             k->c->transport->ops->name);
 }
 
-static const char *client_own(micro_ctx *ctx, const char *text)
-{
-    char *copy = micro__arena_text(&ctx->arena, text, strlen(text));
-
-    return copy ? copy : "";
-}
-
 /* What was lent for the call only is copied: the info may be asked for after it. */
 MICRO_PRIVATE void micro__call_info(micro__call *k)
 {
@@ -292,11 +289,11 @@ MICRO_PRIVATE void micro__call_info(micro__call *k)
         return; /* a handler's stays what it was asked */
     info->stage = MICRO_WRAP_CALL;
     info->attempt = k->attempt;
-    info->service = client_own(k->ctx, k->service);
+    info->service = micro_copy(k->ctx, micro_s(k->service)).ptr;
     info->endpoint = k->method->name;
-    info->content_type = client_own(k->ctx, k->o.content_type);
+    info->content_type = micro_copy(k->ctx, micro_s(k->o.content_type)).ptr;
     info->method = k->method;
-    info->peer = client_own(k->ctx, k->address);
+    info->peer = micro_copy(k->ctx, micro_s(k->address)).ptr;
 }
 
 static micro_err client_exchange(micro__call *k)

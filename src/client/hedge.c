@@ -22,11 +22,9 @@ MICRO_PRIVATE void micro__hedge_choose(micro__hedge *h, const micro__call *k)
         return;
     h->k = *k;
     h->k.attempt++;
-    h->chosen = micro__call_choose(&h->k) == MICRO_OK;
+    h->chosen = micro__call_choose(&h->k) == MICRO_OK && strcmp(h->k.address, k->address) != 0 &&
+                micro__call_resolve(&h->k, &h->shot.x.to) == MICRO_OK;
     h->k.tried = false;
-    if (h->chosen && (strcmp(h->k.address, k->address) == 0 ||
-                      micro__call_resolve(&h->k, &h->shot.x.to) != MICRO_OK))
-        h->chosen = false;
     if (!h->chosen)
         hedge_let_go(h);
 }

@@ -14,9 +14,10 @@ typedef struct opening {
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
-static micro_err opening_request(opening *o, micro_ctx *ctx, const void *msg, micro_buf *head,
-                                 micro_buf *body)
+static micro_err opening_encode(micro_stream *st, micro_ctx *ctx, const void *msg, micro_buf *head,
+                                micro_buf *body)
 {
+    opening *o = (opening *)(void *)st;
     micro__call k = o->k;
 
     k.ctx = ctx;
@@ -30,12 +31,6 @@ static micro_err opening_request(opening *o, micro_ctx *ctx, const void *msg, mi
     micro__buf_u64(head, body->len);
     micro__buf_add(head, "\r\n\r\n", 4);
     return MICRO_OK;
-}
-
-static micro_err opening_encode(micro_stream *st, micro_ctx *ctx, const void *msg, micro_buf *head,
-                                micro_buf *body)
-{
-    return opening_request((opening *)(void *)st, ctx, msg, head, body);
 }
 
 /* On the wire an end is an error whose text says so. */
@@ -143,7 +138,7 @@ static micro_err opening_send(opening *o, micro__call *k)
     o->k = *k;
     o->seq = 0;
     if (err == MICRO_OK)
-        err = opening_request(o, k->ctx, msg, &head, &body);
+        err = opening_encode(&o->st, k->ctx, msg, &head, &body);
     if (err == MICRO_OK) {
         k->untouched = false;
         err = micro__pipe_send(&o->st.pipe, k->ctx, &head, &body);

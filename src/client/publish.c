@@ -2,13 +2,6 @@
 /* A message for a topic: encoded, with the headers that a publisher of go-micro gives it. */
 #include "call.h"
 
-static const char *publish_own(micro_ctx *ctx, const char *text)
-{
-    char *copy = micro__arena_text(&ctx->arena, text, strlen(text));
-
-    return copy ? copy : "";
-}
-
 /* Asked for after the call too: nothing that was lent. */
 static void publish_info(micro_ctx *ctx, const char *topic, const char *type)
 {
@@ -19,8 +12,8 @@ static void publish_info(micro_ctx *ctx, const char *topic, const char *type)
     memset(info, 0, sizeof *info);
     info->stage = MICRO_WRAP_CLIENT;
     info->service = info->peer = "";
-    info->content_type = publish_own(ctx, type);
-    info->topic = publish_own(ctx, topic);
+    info->content_type = micro_copy(ctx, micro_s(type)).ptr;
+    info->topic = micro_copy(ctx, micro_s(topic)).ptr;
 }
 
 MICRO_PRIVATE micro_err micro__client_message(micro__client *c, micro_ctx *ctx, const char *topic,

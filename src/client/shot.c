@@ -91,9 +91,7 @@ MICRO_PRIVATE micro_err micro__shot_fire(micro__loop *l, micro__shot *s)
     x->ctx = k->ctx;
     x->address = k->address;
     x->until = k->deadline;
-    x->dial_until = k->o.dial_timeout_ms < 0 ? 0 : l->now + (uint64_t)k->o.dial_timeout_ms;
-    if (!x->dial_until || (k->deadline && k->deadline < x->dial_until))
-        x->dial_until = k->deadline;
+    x->dial_until = micro__call_dial_until(k);
     x->pool_size = k->c->pool_opts.size;
     x->idle_ms = k->c->pool_opts.idle_ms;
     x->age_ms = k->c->pool_opts.age_ms;
