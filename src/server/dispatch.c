@@ -64,13 +64,10 @@ static void dispatch_error_object(dispatch *d, const micro_error *e)
         micro_copy(d->ctx, b.failed ? micro_s("out of memory") : micro__str(b.ptr, b.len));
     micro__buf_free(&b);
     dispatch_error(d, text);
-    if (e->code / 100 == 4)
-        d->outcome = MICRO__DONE_CLIENT_ERROR;
-    else if (e->code / 100 == 5)
-        d->outcome = MICRO__DONE_SERVER_ERROR;
+    d->outcome = micro__outcome_of(e->code);
 }
 
-static void dispatch_local_error(dispatch *d, int code, const char *detail)
+MICRO_PRIVATE void micro__dispatch_fail(dispatch *d, int code, const char *detail)
 {
     micro_error e = { micro_s(d->s->name), code, micro_s(detail),
                       micro_s(micro__status_text(code)) };
@@ -88,9 +85,17 @@ static void dispatch_result(dispatch *d, micro_err err)
     else if (err > 0 && e->code == err)
         dispatch_error_object(d, e);
     else if (err > 0)
-        dispatch_local_error(d, err, "");
+        micro__dispatch_fail(d, err, "");
     else
-        dispatch_local_error(d, 500, e->detail.len ? e->detail.ptr : micro_strerror(err));
+        micro__dispatch_fail(d, 500, e->detail.len ? e->detail.ptr : micro_strerror(err));
+}
+
+MICRO_PRIVATE void micro__dispatch_last(dispatch *d, micro_err err)
+{
+    if (err == MICRO_OK)
+        dispatch_error(d, micro_s(MICRO__STREAM_EOS));
+    else
+        dispatch_result(d, err);
 }
 
 static void dispatch_bad_type(dispatch *d, micro_str type)
@@ -135,12 +140,12 @@ static bool dispatch_open_envelope(dispatch *d)
     d->id = env.id;
     d->method = env.method;
     if (err != MICRO_OK) {
-        dispatch_local_error(d, err == MICRO_ENOMEM ? 500 : 400, d->ctx->error.detail.ptr);
+        micro__dispatch_fail(d, err == MICRO_ENOMEM ? 500 : 400, d->ctx->error.detail.ptr);
         d->reply->close = true;
         return false;
     }
     if (env.problem) {
-        dispatch_local_error(d, 400, env.problem);
+        micro__dispatch_fail(d, 400, env.problem);
         return false;
     }
     d->body = env.body;
@@ -219,7 +224,8 @@ static int dispatch_hops(const dispatch *d)
     return hops.len && micro__parse_u64(hops, &n) ? (int)(n < 255 ? n : 255) : 0;
 }
 
-static void dispatch_surroundings(dispatch *d, const micro__route *route, const char *peer)
+MICRO_PRIVATE void micro__dispatch_surroundings(dispatch *d, const micro__route *route,
+                                                const char *peer)
 {
     micro_ctx *ctx = d->ctx;
 
@@ -229,7 +235,6 @@ static void dispatch_surroundings(dispatch *d, const micro__route *route, const 
     dispatch_deadline(d);
     ctx->svc = d->s->svc;
     ctx->state = route->state;
-    ctx->info.service = d->s->name;
     ctx->info.endpoint = route->method->name;
     ctx->info.content_type = d->reply->content_type.ptr;
     ctx->info.peer = peer;
@@ -276,17 +281,26 @@ static void dispatch_end(dispatch *d, size_t at)
         micro__buf_byte(d->reply->body, '\n'); /* as Go's encoder ends a value */
 }
 
+MICRO_PRIVATE micro_err micro__dispatch_message(dispatch *d, const micro_type *type,
+                                                const void *msg)
+{
+    size_t at = dispatch_begin(d);
+    micro_err err = micro__codec_encode(d->codec, d->ctx, type, msg, d->reply->body);
+
+    if (err == MICRO_OK)
+        dispatch_end(d, at);
+    return err;
+}
+
 static void dispatch_answer(dispatch *d, const micro_type *type, const void *rsp)
 {
-    size_t start = d->reply->body->len, at = dispatch_begin(d);
-    micro_err err = micro__codec_encode(d->codec, d->ctx, type, rsp, d->reply->body);
+    size_t start = d->reply->body->len;
+    micro_err err = micro__dispatch_message(d, type, rsp);
 
-    if (err == MICRO_OK) {
-        dispatch_end(d, at);
+    if (err == MICRO_OK)
         return;
-    }
     d->reply->body->len = start; /* nothing half written */
-    dispatch_local_error(d, 500,
+    micro__dispatch_fail(d, 500,
                          d->ctx->error.detail.len ? d->ctx->error.detail.ptr : micro_strerror(err));
 }
 
@@ -340,11 +354,17 @@ static void dispatch_shed(dispatch *d, const char *why)
     d->outcome = MICRO__DONE_SERVER_ERROR;
 }
 
+MICRO_PRIVATE void micro__dispatch_shed(dispatch *d)
+{
+    dispatch_shed(d, "this function has served its one request");
+    d->reply->close = true;
+}
+
 static void dispatch_run(dispatch *d, micro__route *route, const char *peer, const void *req,
                          void *rsp)
 {
     micro__type_zero(route->method->rsp, rsp);
-    dispatch_surroundings(d, route, peer);
+    micro__dispatch_surroundings(d, route, peer);
     micro__user_begin(&route->habit);
     micro_err err = dispatch_invoke(d, route, req, rsp);
     micro__ctx_end(d->ctx); /* what it started and did not wait for */
@@ -352,7 +372,7 @@ static void dispatch_run(dispatch *d, micro__route *route, const char *peer, con
     if (err != MICRO_OK)
         dispatch_result(d, err);
     else if (d->ctx->arena.failed)
-        dispatch_local_error(d, 500, micro_strerror(MICRO_ENOMEM));
+        micro__dispatch_fail(d, 500, micro_strerror(MICRO_ENOMEM));
     else
         dispatch_answer(d, route->method->rsp, rsp);
 }
@@ -364,12 +384,12 @@ static void dispatch_call(dispatch *d, micro__route *route, const char *peer)
          *rsp = micro__arena_zero(&d->ctx->arena, m->rsp->size);
 
     if (!req || !rsp) {
-        dispatch_local_error(d, 500, micro_strerror(MICRO_ENOMEM));
+        micro__dispatch_fail(d, 500, micro_strerror(MICRO_ENOMEM));
         return;
     }
     micro_err err = dispatch_decode(d, m->req, req);
     if (err != MICRO_OK) {
-        dispatch_local_error(d, err == MICRO_ENOMEM ? 500 : 400, d->ctx->error.detail.ptr);
+        micro__dispatch_fail(d, err == MICRO_ENOMEM ? 500 : 400, d->ctx->error.detail.ptr);
     } else if (route->internal) {
         dispatch_run(d, route, peer, req, rsp);
     } else if (micro__server_take(d->s)) {
@@ -495,44 +515,6 @@ MICRO_PRIVATE void micro__server_serve(void *arg, micro__request *req, micro__re
     }
     if (d.micro && d.head->close)
         reply->close = true;
-}
-
-/* ---- for streams --------------------------------------------------------------------------- */
-
-MICRO_PRIVATE void micro__dispatch_surroundings(micro__dispatch *d, const micro__route *route,
-                                                const char *peer)
-{
-    dispatch_surroundings(d, route, peer);
-}
-
-MICRO_PRIVATE micro_err micro__dispatch_message(micro__dispatch *d, const micro_type *type,
-                                                const void *msg)
-{
-    size_t at = dispatch_begin(d);
-    micro_err err = micro__codec_encode(d->codec, d->ctx, type, msg, d->reply->body);
-
-    if (err == MICRO_OK)
-        dispatch_end(d, at);
-    return err;
-}
-
-MICRO_PRIVATE void micro__dispatch_last(micro__dispatch *d, micro_err err)
-{
-    if (err == MICRO_OK)
-        dispatch_error(d, micro_s(MICRO__STREAM_EOS));
-    else
-        dispatch_result(d, err);
-}
-
-MICRO_PRIVATE void micro__dispatch_fail(micro__dispatch *d, int code, const char *detail)
-{
-    dispatch_local_error(d, code, detail);
-}
-
-MICRO_PRIVATE void micro__dispatch_shed(micro__dispatch *d)
-{
-    dispatch_shed(d, "this function has served its one request");
-    d->reply->close = true;
 }
 
 /* ---- other transports ---------------------------------------------------------------------- */
