@@ -315,6 +315,14 @@ static const micro_value *stats_of_back(chat_fixture *f)
     return stats_endpoint(stats_of(f->ctx, "chat"), "Chat.Back");
 }
 
+/* The service hears of a stream's end a little later. */
+static void stats_until_ended(chat_fixture *f)
+{
+    for (int i = 0; i < 5000 && stats_number(stats_of_back(f), "running"); i++)
+        raw_sleep(2);
+    CHECK_EQ_UINT(stats_number(stats_of_back(f), "running"), 0);
+}
+
 /* A stream runs, whether or not a thread does, until it has ended. */
 TEST_OF_THREADS(stream, stats_of_streams)
 {
@@ -332,11 +340,16 @@ TEST_OF_THREADS(stream, stats_of_streams)
     CHECK_EQ_INT(chat_back_send_req(st, &m), MICRO_OK);
     CHECK_EQ_INT(chat_back_recv_rsp(st, &got), 403);
     micro_stream_close(st, MICRO_OK);
-    for (int i = 0; i < 5000 && stats_number(stats_of_back(&f), "running"); i++)
-        raw_sleep(2);
-    CHECK_EQ_UINT(stats_number(stats_of_back(&f), "running"), 0);
+    stats_until_ended(&f);
     CHECK_EQ_UINT(stats_number(stats_of_back(&f), "requests"), 1);
     CHECK_EQ_UINT(stats_number(stats_of_back(&f), "client_errors"), 1);
+    REQUIRE(CHECK_EQ_INT(chat_back(f.ctx, "chat", &st), MICRO_OK));
+    CHECK_EQ_INT(micro_stream_end(st), MICRO_OK);
+    CHECK_EQ_INT(chat_back_recv_rsp(st, &got), MICRO_EOS);
+    micro_stream_close(st, MICRO_OK);
+    stats_until_ended(&f);
+    CHECK_EQ_UINT(stats_number(stats_of_back(&f), "requests"), 2);
+    CHECK_EQ_UINT(stats_number(stats_of_back(&f), "errors"), 1);
     chat_finish(&f);
 }
 

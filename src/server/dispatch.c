@@ -92,10 +92,12 @@ static void dispatch_result(dispatch *d, micro_err err)
 
 MICRO_PRIVATE void micro__dispatch_last(dispatch *d, micro_err err)
 {
-    if (err == MICRO_OK)
-        dispatch_error(d, micro_s(MICRO__STREAM_EOS));
-    else
+    if (err != MICRO_OK) {
         dispatch_result(d, err);
+        return;
+    }
+    dispatch_error(d, micro_s(MICRO__STREAM_EOS));
+    d->outcome = MICRO__DONE_OK; /* an error on the wire only */
 }
 
 static void dispatch_bad_type(dispatch *d, micro_str type)
