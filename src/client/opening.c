@@ -33,12 +33,12 @@ static micro_err opening_encode(micro_stream *st, micro_ctx *ctx, const void *ms
     return MICRO_OK;
 }
 
-/* On the wire an end is an error whose text says so. */
 static bool opening_is_end(const micro_ctx *ctx, micro_err err)
 {
     const micro_error *e = &ctx->error;
 
-    return err == MICRO_EREMOTE && !e->code && !e->id.len && micro__str_is(e->detail, "EOS");
+    return err == MICRO_EREMOTE && !e->code && !e->id.len &&
+           micro__str_is(e->detail, MICRO__STREAM_EOS);
 }
 
 static micro_err opening_decode(micro_stream *st, micro_ctx *ctx, micro__piece *m, void *msg,
@@ -72,7 +72,8 @@ static micro_err opening_last(micro_stream *st, micro_err err, micro_buf *head, 
     if (o->k.wire != MICRO__WIRE_BARE || err != MICRO_OK)
         return MICRO_ENOSYS; /* 2018 peers know no end but that of the connection */
     micro__buf_add(head, o->prefix.ptr, o->prefix.len);
-    micro__buf_text(head, "Micro-Error: EOS\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    micro__buf_text(head, "Micro-Error: " MICRO__STREAM_EOS
+                          "\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     return MICRO_OK;
 }
 

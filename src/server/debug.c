@@ -22,14 +22,22 @@ typedef struct debug_stats {
     MICRO_LIST(debug_endpoint) endpoints;
 } debug_stats;
 
+/* What MICRO_TYPE and MICRO_METHOD give a program, without names that others could see. */
+#define DEBUG_TYPE(T, wire_name) \
+    static const micro_type T##_type = { sizeof(micro_type), \
+                                         sizeof(micro_field), \
+                                         MICRO_COUNTOF(T##_rows), \
+                                         wire_name, \
+                                         sizeof(T), \
+                                         T##_rows, \
+                                         0 }
+#define DEBUG_METHOD(id, wire_name, rsp) \
+    static const micro_method id##_method = { \
+        sizeof(micro_method), MICRO_INTERNAL, wire_name, &micro_type_empty, &(rsp), NULL, NULL \
+    }
+
 static const micro_field debug_health_rows[] = { MICRO_FIELD(string, debug_health, status, 1) };
-static const micro_type debug_health_type = { sizeof(micro_type),
-                                              sizeof(micro_field),
-                                              MICRO_COUNTOF(debug_health_rows),
-                                              "HealthResponse",
-                                              sizeof(debug_health),
-                                              debug_health_rows,
-                                              0 };
+DEBUG_TYPE(debug_health, "HealthResponse");
 
 static const micro_field debug_endpoint_rows[] = {
     MICRO_FIELD(string, debug_endpoint, name, 1),
@@ -43,13 +51,7 @@ static const micro_field debug_endpoint_rows[] = {
     MICRO_FIELD(uint64, debug_endpoint, p90, 9),
     MICRO_FIELD(uint64, debug_endpoint, p99, 10),
 };
-static const micro_type debug_endpoint_type = { sizeof(micro_type),
-                                                sizeof(micro_field),
-                                                MICRO_COUNTOF(debug_endpoint_rows),
-                                                "EndpointStats",
-                                                sizeof(debug_endpoint),
-                                                debug_endpoint_rows,
-                                                0 };
+DEBUG_TYPE(debug_endpoint, "EndpointStats");
 
 static const micro_field debug_stats_rows[] = {
     MICRO_FIELD(uint64, debug_stats, started, 1),
@@ -63,32 +65,11 @@ static const micro_field debug_stats_rows[] = {
     MICRO_FIELD(uint64, debug_stats, rejected, 9),
     MICRO_REPEATED(message(debug_endpoint), debug_stats, endpoints, 10),
 };
-static const micro_type debug_stats_type = { sizeof(micro_type),
-                                             sizeof(micro_field),
-                                             MICRO_COUNTOF(debug_stats_rows),
-                                             "StatsResponse",
-                                             sizeof(debug_stats),
-                                             debug_stats_rows,
-                                             0 };
+DEBUG_TYPE(debug_stats, "StatsResponse");
 
-static const micro_method debug_health_method = { sizeof(micro_method),
-                                                  MICRO_INTERNAL,
-                                                  "Debug.Health",
-                                                  &micro_type_empty,
-                                                  &debug_health_type,
-                                                  NULL,
-                                                  NULL };
-static const micro_method debug_describe_method = { sizeof(micro_method),
-                                                    MICRO_INTERNAL,
-                                                    "Debug.Describe",
-                                                    &micro_type_empty,
-                                                    &micro_type_entry,
-                                                    NULL,
-                                                    NULL };
-static const micro_method debug_stats_method = {
-    sizeof(micro_method), MICRO_INTERNAL, "Debug.Stats", &micro_type_empty,
-    &debug_stats_type,    NULL,           NULL
-};
+DEBUG_METHOD(debug_health, "Debug.Health", debug_health_type);
+DEBUG_METHOD(debug_describe, "Debug.Describe", micro_type_entry);
+DEBUG_METHOD(debug_stats, "Debug.Stats", debug_stats_type);
 
 static micro_err debug_health_invoke(micro_ctx *ctx, micro_fn *fn, const void *req, void *rsp)
 {

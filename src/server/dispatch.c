@@ -4,6 +4,7 @@
  *   Micro-*   headers name the method, the body is the bare message (or, by content type, an
  * envelope as well). */
 #include "dispatch.h"
+#include "../stream/stream.h"
 
 #define DISPATCH_HEADER_TEXT \
     (MICRO_MAX_HEADER / 2) /* of an error in a header: more would not fit a peer's limit */

@@ -5,8 +5,6 @@
 
 #include "server.h"
 
-#define MICRO__STREAM_EOS "EOS" /* the error that is a good end */
-
 typedef struct micro__dispatch {
     micro__server *s;
     micro_ctx *ctx;

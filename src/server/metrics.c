@@ -2,8 +2,7 @@
 /* GET /metrics: what was counted, in Prometheus' text format 0.0.4. */
 #include "server.h"
 
-#define METRICS_FIRST_OCTAVE \
-    6 /* the lowest bound is 64 us; below it there is little to tell apart */
+#define METRICS_FIRST_OCTAVE 6 /* bounds begin at 64 us: below it there is little to tell apart */
 
 static bool metrics_asked(const micro__http_head *head)
 {

@@ -7,8 +7,7 @@
 #include "../codec/codec.h"
 #include "../net/net.h"
 
-/* ---- stats.c: what an endpoint has done ------------------------------------------------------
- */
+/* ---- stats.c: what an endpoint has done ---------------------------------------------------- */
 
 /* How a request ended, by the code of its error: none, 400 to 499, 500 to 599, anything else. */
 typedef enum micro__outcome {
@@ -20,16 +19,15 @@ typedef enum micro__outcome {
 } micro__outcome;
 
 /* Latencies are counted in buckets, four to each doubling of the microseconds: 0, 1, 2, 3, 4, 5, 6,
- * 7, 8-9, 10-11 ... and one for all from 2^STATS_OCTAVES up, about two minutes. */
+ * 7, 8-9, 10-11 ... and one for all from 2^MICRO__STATS_OCTAVES up, about two minutes. */
 #define MICRO__STATS_OCTAVES 27
 #define MICRO__STATS_BUCKETS ((MICRO__STATS_OCTAVES - 1) * 4 + 1)
 
 typedef struct micro__stats micro__stats;
-/* Of a handler's result, or of a message that could not be read. */
+/* Of a handler's result, of a message that could not be read, or of a code that is sent. */
 MICRO_PRIVATE micro__outcome micro__outcome_of(micro_err err);
-/* NULL: out of memory. Both take NULL. */
-MICRO_PRIVATE micro__stats *micro__stats_new(void);
-MICRO_PRIVATE void micro__stats_free(micro__stats *s);
+MICRO_PRIVATE micro__stats *micro__stats_new(void);    /* NULL: out of memory */
+MICRO_PRIVATE void micro__stats_free(micro__stats *s); /* NULL is fine */
 /* Around a request: no lock, no memory; ctx, which a thread keeps, tells threads apart, and may be
  * NULL. begin returns what end wants. s may be NULL. */
 MICRO_PRIVATE uint64_t micro__stats_begin(micro__stats *s, const micro_ctx *ctx);

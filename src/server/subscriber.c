@@ -114,13 +114,19 @@ MICRO_PRIVATE micro_err micro__subscriber_event(void *arg, micro_ctx *ctx, const
     return err;
 }
 
-MICRO_PRIVATE bool micro__server_subscribes(const micro__server *server, const char *topic)
+/* The first subscriber of a topic; NULL: there is none. */
+static const micro__subscriber *subscriber_find(const micro__server *server, const char *topic)
 {
     const micro__subscriber *s = server->subscribers;
 
     while (s && strcmp(s->topic, topic) != 0)
         s = s->next;
-    return s != NULL;
+    return s;
+}
+
+MICRO_PRIVATE bool micro__server_subscribes(const micro__server *server, const char *topic)
+{
+    return subscriber_find(server, topic) != NULL;
 }
 
 MICRO_PRIVATE void micro__server_event(const micro__server *server, const char *topic,
@@ -163,16 +169,6 @@ static void subscriber_link(micro__server *server, micro__subscriber *s)
     *at = s;
 }
 
-/* What the subscribers of a topic count together; NULL: there is none yet. */
-static micro__stats *subscriber_stats(const micro__server *server, const char *topic)
-{
-    const micro__subscriber *s = server->subscribers;
-
-    while (s && strcmp(s->topic, topic) != 0)
-        s = s->next;
-    return s ? s->stats : NULL;
-}
-
 MICRO_PRIVATE micro_err micro__server_subscribe(micro__server *server, const char *topic,
                                                 const micro__subscriber *as)
 {
@@ -185,10 +181,9 @@ MICRO_PRIVATE micro_err micro__server_subscribe(micro__server *server, const cha
     s->server = server;
     s->topic = micro__strdup(topic);
     s->queue = as->queue && *as->queue ? micro__strdup(as->queue) : NULL;
-    s->stats = subscriber_stats(server, topic);
-    s->first = !s->stats;
-    if (s->first)
-        s->stats = micro__stats_new();
+    const micro__subscriber *before = subscriber_find(server, topic);
+    s->first = !before;
+    s->stats = before ? before->stats : micro__stats_new();
     if (!s->topic || !s->stats || (as->queue && *as->queue && !s->queue)) {
         subscriber_free(s);
         return MICRO_ENOMEM;

@@ -7,6 +7,8 @@
 #include "../codec/codec.h"
 #include "../net/pipe.h"
 
+#define MICRO__STREAM_EOS "EOS" /* on the wire: the error that is a good end */
+
 /* What the two sides do differently. */
 typedef struct micro__stream_side {
     bool serving;
