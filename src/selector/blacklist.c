@@ -19,7 +19,7 @@ typedef struct blacklist_selector {
     micro_selector base;
     micro_selector *inner;
     MICRO__ATOMIC(size_t) failing, out; /* records, and those with enough failures */
-    micro__mutex lock;           /* of the records; a leaf */
+    micro__mutex lock;                  /* of the records; a leaf */
     blacklist_record *buckets[BLACKLIST_BUCKETS];
 } blacklist_selector;
 

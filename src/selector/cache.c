@@ -96,7 +96,7 @@ static void cache_mark(micro_selector *sel, const char *service, const micro_nod
                        micro_err result)
 {
     micro__cache *c = (micro__cache *)sel;
-    bool answer = result >= 0 || result == MICRO_EREMOTE || result == MICRO_EPLAIN;
+    bool answer = micro__health_answer(result);
     if (result != MICRO_ECONNECT && !(answer && micro__cache_maybe_aside(c, node->id)))
         return;
     micro_str name = micro_s(service);

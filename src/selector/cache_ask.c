@@ -149,8 +149,9 @@ static bool cache_has(const micro__cache_name *n)
 /* Less up to a sixteenth by chance: clients that were started together need not ask together. */
 static void cache_set_expiry(micro__cache *c, micro__cache_name *n, int64_t ms)
 {
-    uint64_t wait = ms < 0 ? 0 : (uint64_t)ms - micro__random_fast() % ((uint64_t)ms / 16 + 1);
-    n->expires = ms < 0 ? UINT64_MAX : micro__now_ms() + wait;
+    if (ms >= 0)
+        ms -= (int64_t)(micro__random_fast() % ((uint64_t)ms / 16 + 1));
+    n->expires = ms < 0 ? UINT64_MAX : micro__now_ms() + (uint64_t)ms;
     micro__cache_publish(c, n);
 }
 

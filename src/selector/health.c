@@ -5,15 +5,6 @@
 
 #define HEALTH_MS_MAX 30000u
 
-/* FNV-1a: the same in every process and on every machine, as those who share keys need it. */
-MICRO_PRIVATE uint64_t micro__health_hash(const char *text, size_t len)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (uint8_t)text[i]) * UINT64_C(0x100000001b3);
-    return h;
-}
-
 static micro__health *health_new(uint64_t id_hash)
 {
     micro__health *h = micro__alloc_zero(sizeof *h);
@@ -49,7 +40,7 @@ MICRO_PRIVATE bool micro__health_attach(micro__nodeset *set, const micro__nodese
     bool ailing = false;
     for (size_t i = 0; i < set->nodes.len; i++) {
         const micro_node *node = set->nodes.ptr[i];
-        uint64_t id_hash = micro__health_hash(node->id.ptr, node->id.len);
+        uint64_t id_hash = micro__rendezvous_hash(node->id);
         micro__health *h = health_known(before, node, id_hash, &at);
         if (h)
             atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
@@ -111,23 +102,10 @@ static bool health_silence(micro_err result)
            result == MICRO_EPROTO;
 }
 
-/* What is the caller's own doing says nothing about the node. */
-static bool health_answer(micro_err result)
-{
-    return result >= 0 || result == MICRO_EREMOTE || result == MICRO_EPLAIN;
-}
-
 static bool health_is_clear(const micro__health *h)
 {
     return !micro__health_out(h) && !atomic_load_explicit(&h->failed, memory_order_relaxed) &&
            !atomic_load_explicit(&h->silent, memory_order_relaxed);
-}
-
-static micro__nodeset *health_root(micro__nodeset *set)
-{
-    while (set->parent)
-        set = set->parent;
-    return set;
 }
 
 static void health_failed(micro__nodeset *set, size_t i, const char *service,
@@ -142,13 +120,13 @@ static void health_failed(micro__nodeset *set, size_t i, const char *service,
                                                 memory_order_relaxed))
         MICRO_LOG(MICRO_LOG_WARN, "%.200s: node %.*s is passed over after %u failures", service,
                   MICRO_STR_ARG(set->nodes.ptr[i]->id), failed);
-    atomic_store_explicit(&health_root(set)->ailing, true, memory_order_relaxed);
+    atomic_store_explicit(&micro__nodeset_root(set)->ailing, true, memory_order_relaxed);
 }
 
 /* If another node falls out meanwhile and this misses it, its next failure says so again. */
 static void health_well(micro__nodeset *set, size_t i, const char *service)
 {
-    micro__nodeset *root = health_root(set);
+    micro__nodeset *root = micro__nodeset_root(set);
     bool was_out = micro__health_out(set->health[i]), ailing = false;
     micro__health_clear(set->health[i]);
     if (!was_out)
@@ -164,7 +142,7 @@ MICRO_PRIVATE void micro__health_mark(micro__nodeset *set, size_t i, const char 
                                       micro_err result, const micro__limits *limits)
 {
     micro__health *h = set->health[i];
-    bool answer = health_answer(result);
+    bool answer = micro__health_answer(result);
     if (answer && result < 500) {
         if (health_is_clear(h))
             return;
@@ -176,7 +154,7 @@ MICRO_PRIVATE void micro__health_mark(micro__nodeset *set, size_t i, const char 
     else if (health_silence(result))
         atomic_fetch_add_explicit(&h->silent, 1, memory_order_relaxed);
     else
-        return;
+        return; /* the caller's own doing says nothing about the node */
     if (limits->eject_after)
         health_failed(set, i, service, limits);
 }

@@ -174,11 +174,9 @@ static micro_err pick_slowly(const pick_view *v, const micro__filter *filter, bo
     return err;
 }
 
-static bool pick_ailing(const micro__nodeset *set)
+static bool pick_ailing(micro__nodeset *set)
 {
-    while (set->parent)
-        set = set->parent;
-    return atomic_load_explicit(&set->ailing, memory_order_relaxed);
+    return atomic_load_explicit(&micro__nodeset_root(set)->ailing, memory_order_relaxed);
 }
 
 MICRO_PRIVATE bool micro__select_shut(const micro_nodes *nodes, const micro__limits *limits)

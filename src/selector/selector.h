@@ -14,7 +14,7 @@
 
 typedef struct micro__health {
     _Alignas(8) MICRO__ATOMIC(uint64_t) until; /* when one call may try it; 0: it is not out */
-    uint64_t id_hash;                          /* micro__health_hash of the node's id */
+    uint64_t id_hash;                          /* micro__rendezvous_hash of the node's id */
     atomic_uint refs;                          /* sets */
     atomic_uint running;                       /* our calls in progress */
     atomic_uint failed;                        /* calls in a row */
@@ -45,7 +45,12 @@ static inline bool micro__health_due(const micro__health *h, uint64_t now)
     uint64_t until = atomic_load_explicit(&h->until, memory_order_relaxed);
     return until && until <= now;
 }
-/* The trial that is due is the caller's: false: somebody was faster. */
+/* Whether a call that ended so was answered by the node, if with an error. */
+static inline bool micro__health_answer(micro_err result)
+{
+    return result >= 0 || result == MICRO_EREMOTE || result == MICRO_EPLAIN;
+}
+/* The trial that is due is the caller's; false: somebody was faster. */
 MICRO_PRIVATE bool micro__health_claim(micro__health *h, uint64_t now, const micro__limits *limits);
 /* How a call to node i of a set ended. */
 MICRO_PRIVATE void micro__health_mark(micro__nodeset *set, size_t i, const char *service,
@@ -53,7 +58,6 @@ MICRO_PRIVATE void micro__health_mark(micro__nodeset *set, size_t i, const char 
 /* It has come anew: what was held against it goes. */
 MICRO_PRIVATE void micro__health_clear(micro__health *h);
 
-MICRO_PRIVATE uint64_t micro__health_hash(const char *text, size_t len);
 /* Gives each node of a set its health: what the set before (NULL: none) knew of it, else a new one.
  * False: out of memory. */
 MICRO_PRIVATE bool micro__health_attach(micro__nodeset *set, const micro__nodeset *before);
@@ -113,6 +117,13 @@ static inline micro__nodeset *micro__nodeset_of(const micro_nodes *nodes)
 {
     return (micro__nodeset *)(uintptr_t)nodes->lib_;
 }
+/* The set that a subset was taken from in the end. */
+static inline micro__nodeset *micro__nodeset_root(micro__nodeset *set)
+{
+    while (set->parent)
+        set = set->parent;
+    return set;
+}
 static inline void micro__nodeset_hold(micro__nodeset *set)
 {
     atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);
@@ -138,6 +149,11 @@ MICRO_PRIVATE micro_err micro__select_pick(const micro_nodes *nodes, const micro
 /* The next turn of the service these nodes are of. 0, and nothing is counted, for strategies that
  * are known not to look at it. */
 MICRO_PRIVATE uint64_t micro__select_turn(const micro_nodes *nodes, const micro_strategy *strategy);
+
+/* ---- strategy.c -------------------------------------------------------------------------------*/
+
+/* Of a key or a node's id: the same in every process and on every machine. */
+MICRO_PRIVATE uint64_t micro__rendezvous_hash(micro_str text);
 
 /* ---- cache.c ----------------------------------------------------------------------------------*/
 

@@ -77,6 +77,15 @@ static size_t strategy_two_choices(const micro_strategy *self, const micro_pick 
 
 /* ---- by key -----------------------------------------------------------------------------------*/
 
+/* FNV-1a. */
+MICRO_PRIVATE uint64_t micro__rendezvous_hash(micro_str text)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < text.len; i++)
+        h = (h ^ (uint8_t)text.ptr[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
 /* The finalizer of MurmurHash3: whatever bit changes, each bit of the result may. */
 static uint64_t strategy_spread(uint64_t h)
 {
@@ -90,7 +99,7 @@ static uint64_t strategy_weight(const micro_pick *from, uint64_t key, size_t i)
 {
     micro__health *const *health = from->lib_;
     const micro_node *node = from->nodes->ptr[i];
-    uint64_t id = health ? health[i]->id_hash : micro__health_hash(node->id.ptr, node->id.len);
+    uint64_t id = health ? health[i]->id_hash : micro__rendezvous_hash(node->id);
     return strategy_spread(key ^ strategy_spread(id));
 }
 
@@ -101,7 +110,7 @@ static size_t strategy_hash(const micro_strategy *self, const micro_pick *from)
     if (!from->key)
         return strategy_random(self, from);
     size_t n = from->nodes->len, best = SIZE_MAX, first = 0;
-    uint64_t key = micro__health_hash(from->key, strlen(from->key)), most = 0, top = 0;
+    uint64_t key = micro__rendezvous_hash(micro_s(from->key)), most = 0, top = 0;
     uint64_t below = from->last < n ? strategy_weight(from, key, from->last) : UINT64_MAX;
     for (size_t i = 0; i < n; i++) {
         uint64_t weight = strategy_weight(from, key, i);

@@ -2,8 +2,6 @@
 /* Which handler serves which method; and how they look in the registry. */
 #include "server.h"
 
-#define ROUTER_DEPTH 3 /* of the Value trees that go-micro publishes */
-
 /* A streaming method has a handler of its own kind. */
 static bool router_handled(const micro__route *r)
 {
@@ -120,7 +118,7 @@ static bool router_metadata(const micro_method *m, micro__arena *a, micro_pairs 
 static const micro_desc *router_describe(micro__arena *a, const micro_type *type, bool whole)
 {
     return whole ? micro__type_describe_whole(a, type)
-                 : micro__type_describe(a, type, ROUTER_DEPTH);
+                 : micro__type_describe(a, type, MICRO__ENDPOINT_DEPTH);
 }
 
 static bool router_endpoint(const micro__route *r, micro__arena *a, bool whole, micro_endpoint *out)

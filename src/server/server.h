@@ -104,6 +104,8 @@ MICRO_PRIVATE void micro__server_counted(const micro__server *s, micro__counted_
 
 /* ---- router.c ------------------------------------------------------------------------------ */
 
+#define MICRO__ENDPOINT_DEPTH 3 /* of the Value trees that go-micro publishes */
+
 /* EEXIST, EINVAL (name is not Type.Method, no types), ENOMEM. */
 MICRO_PRIVATE micro_err micro__server_add(micro__server *s, const micro__route *route);
 MICRO_PRIVATE micro__route *micro__server_find(const micro__server *s, micro_str name);

@@ -3,7 +3,6 @@
  * the registry. */
 #include "server.h"
 
-#define SUBSCRIBER_DEPTH 3                     /* of the Value trees that go-micro publishes */
 #define SUBSCRIBER_TYPE "application/protobuf" /* of a message that does not say */
 
 /* ---- one event ----------------------------------------------------------------------------- */
@@ -208,7 +207,7 @@ static bool subscriber_endpoint(const micro__subscriber *s, micro__arena *a, mic
     micro_pairs *m = &out->metadata;
 
     out->name = micro_s(MICRO__SUBSCRIBER_NAME);
-    out->request = micro__type_describe(a, s->type, SUBSCRIBER_DEPTH);
+    out->request = micro__type_describe(a, s->type, MICRO__ENDPOINT_DEPTH);
     return out->request &&
            (!s->queue || micro__pairs_add(a, m, micro_s("queue"), micro_s(s->queue))) &&
            micro__pairs_add(a, m, micro_s("subscriber"), micro_s("true")) &&
