@@ -156,12 +156,4 @@ __attribute__((unused)) static void chat_finish(chat_fixture *f)
     micro_registry_free(f->reg);
 }
 
-/* Until *n is at least want, 10 s at most. */
-__attribute__((unused)) static bool chat_wait(atomic_int *n, int want)
-{
-    for (int i = 0; i < 10000 && atomic_load(n) < want; i++)
-        raw_sleep(1);
-    return atomic_load(n) >= want;
-}
-
 #endif

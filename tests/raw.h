@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -83,6 +84,23 @@ __attribute__((unused)) static int raw_connect(const char *address)
     return fd;
 }
 
+/* A peer to be connected to: listens on a port of its own; address tells which. -1: it cannot. */
+__attribute__((unused)) static int raw_listen(char address[32])
+{
+    struct sockaddr_in at = { .sin_family = AF_INET };
+    socklen_t len = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, 128) ||
+        getsockname(fd, (struct sockaddr *)&at, &len)) {
+        close(fd);
+        return -1;
+    }
+    snprintf(address, 32, "127.0.0.1:%d", ntohs(at.sin_port));
+    return fd;
+}
+
 __attribute__((unused)) static void raw_send(int fd, const char *text)
 {
     size_t n = strlen(text), done = 0;
@@ -141,6 +159,16 @@ __attribute__((unused)) static const char *raw_reply(int fd, char *out, size_t s
 __attribute__((unused)) static void raw_sleep(int ms)
 {
     raw_wait(-1, 0, ms);
+}
+
+/* Until *n has come up to want, for half a minute at most; what it is then. */
+__attribute__((unused)) static int raw_until(atomic_int *n, int want)
+{
+    long long until = raw_ms() + 30000;
+
+    while (atomic_load(n) < want && raw_ms() < until)
+        raw_sleep(1);
+    return atomic_load(n);
 }
 
 #endif

@@ -28,13 +28,6 @@ static micro_err admit_wait(micro_ctx *ctx, const hello_msg *req, hello_answer *
     return MICRO_OK;
 }
 
-static void admit_until(atomic_int *what, int n)
-{
-    for (int i = 0; i < 5000 && atomic_load(what) < n; i++)
-        usleep(1000);
-    CHECK_EQ_INT(atomic_load(what), n);
-}
-
 static micro_service *admit_server(micro_registry *reg, micro_transport *t, admit_gate *g,
                                    int max_requests, bool function)
 {
@@ -80,7 +73,7 @@ TEST_OF_THREADS(overlap, admit_so_many_at_once)
         MICRO_OPTS(micro_call_opts, .address = micro_service_address(svc), .attempts = 1);
     for (int i = 0; i < 2; i++)
         hello_say_start_with(ctx, "x", &req, to, admit_count, &t);
-    admit_until(&g.running, 2);
+    CHECK_EQ_INT(raw_until(&g.running, 2), 2);
     hello_answer rsp;
     micro_ctx *own = micro_ctx_new(svc);
     for (int i = 0; i < 20; i++) {
@@ -149,7 +142,7 @@ TEST_OF_THREADS(overlap, admit_elsewhere)
                              MICRO_OPTS(micro_call_opts, .address = micro_service_address(a),
                                         .timeout_ms = MICRO_OFF),
                              admit_count, &held);
-        admit_until(&full.running, 1);
+        CHECK_EQ_INT(raw_until(&full.running, 1), 1);
         for (int i = 0; i < 20; i++) {
             CHECK_EQ_INT(hello_say_with(ctx, "go.micro.srv.greeter", &req, &rsp, o), MICRO_OK);
             CHECK_EQ_STR(rsp.msg, "Hello John");
@@ -335,7 +328,7 @@ TEST_OF_THREADS(own, function_turns_others_away)
     const micro_call_opts *to =
         MICRO_OPTS(micro_call_opts, .address = micro_service_address(a), .timeout_ms = MICRO_OFF);
     hello_say_start_with(held, "x", &req, to, admit_count, &tally);
-    admit_until(&first.running, 1);
+    CHECK_EQ_INT(raw_until(&first.running, 1), 1);
     int fd = raw_connect(micro_service_address(a));
     raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
                  "Content-Length: 2\r\n\r\n{}");

@@ -262,17 +262,10 @@ static void *call_peer_main(void *arg)
 
 static void call_peer_begin(call_peer *p, const char *const *replies)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET };
-    socklen_t len = sizeof at;
-
     memset(p, 0, sizeof *p);
     p->replies = replies;
-    p->listener = socket(AF_INET, SOCK_STREAM, 0);
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    CHECK(bind(p->listener, (struct sockaddr *)&at, sizeof at) == 0 &&
-          listen(p->listener, 16) == 0);
-    getsockname(p->listener, (struct sockaddr *)&at, &len);
-    snprintf(p->address, sizeof p->address, "127.0.0.1:%d", ntohs(at.sin_port));
+    p->listener = raw_listen(p->address);
+    CHECK(p->listener >= 0);
     pthread_create(&p->thread, NULL, call_peer_main, p);
 }
 

@@ -151,9 +151,7 @@ static micro_err cancel_hang(micro_ctx *ctx, const hello_msg *req, hello_answer 
 
 static void cancel_until(cancel_chain *f, int at)
 {
-    for (int i = 0; i < 20000 && atomic_load(&f->at) < at; i++)
-        usleep(500);
-    CHECK(atomic_load(&f->at) >= at);
+    CHECK(raw_until(&f->at, at) >= at);
 }
 
 /* The time from the caller's end to c's function, ms. */
@@ -205,8 +203,7 @@ static void cancel_count(void *arg)
 
 static void cancel_wait(atomic_int *n, int want)
 {
-    for (int i = 0; i < 5000 && atomic_load(n) < want; i++)
-        raw_sleep(1);
+    raw_until(n, want);
     raw_sleep(20); /* and not once more */
     CHECK_EQ_INT(atomic_load(n), want);
 }
@@ -299,8 +296,7 @@ TEST_OF_THREADS(overlap, on_cancel_waits_for_what_runs)
         micro_ctx *ctx = micro_ctx_new(svc);
         CHECK_EQ_INT(micro_ctx_on_cancel(ctx, cancel_slowly, &n), MICRO_OK);
         micro_ctx_cancel(ctx);
-        while (!atomic_load(&n))
-            usleep(100);
+        raw_until(&n, 1);
         if (i % 2)
             micro_ctx_on_cancel(ctx, NULL, NULL);
         else

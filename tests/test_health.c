@@ -2,11 +2,8 @@
 /* Nodes that keep failing: passed over, tried, shut; and what further attempts may cost. */
 #include "fake_registry.h"
 #include "hello.h"
+#include "raw.h"
 #include "service/service.h"
-
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #define HEALTH_MANY 100
 
@@ -424,7 +421,7 @@ TEST(calls_pass_over_a_failing_node)
     CHECK_EQ_INT(health_calls(&f, 30), 30);
     atomic_store(&f.fails[1], 500);
     CHECK_EQ_INT(health_calls(&f, 60), 60); /* warm up */
-    CHECK_EQ_INT(atomic_load(&f.attempts[1]) >= 5, 1);
+    CHECK(atomic_load(&f.attempts[1]) >= 5);
     health_attempts(&f);
     CHECK_EQ_INT(health_calls(&f, 1000), 1000);
     int bad = atomic_load(&f.attempts[1]), all = health_attempts(&f);
@@ -496,19 +493,6 @@ TEST(calls_see_the_errors_of_the_service)
     health_teardown(&f);
 }
 
-/* A socket that takes connections and never answers. */
-static int health_listen(char *address, size_t size)
-{
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-    socklen_t len = sizeof at;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) || listen(fd, 128) ||
-        getsockname(fd, (struct sockaddr *)&at, &len))
-        return -1;
-    snprintf(address, size, "127.0.0.1:%d", ntohs(at.sin_port));
-    return fd;
-}
-
 TEST(calls_break_where_nobody_answers)
 {
     micro_registry *reg = micro_registry_memory_new();
@@ -517,7 +501,7 @@ TEST(calls_break_where_nobody_answers)
     hello_msg req = { micro_s("John") };
     hello_answer rsp;
     char address[32];
-    int fd = health_listen(address, sizeof address);
+    int fd = raw_listen(address); /* takes connections and never answers */
     micro_node node = { .id = micro_s("hung"), .address = micro_s(address) };
     micro_entry e = { .name = micro_s("ask"), .version = micro_s("1"), .nodes = { &node, 1, 0 } };
     REQUIRE(ctx && fd >= 0 && !micro_registry_put(reg, ctx, &e, 0));

@@ -2,6 +2,7 @@
 /* Hedged requests: another node is asked when the answer of one takes long. */
 #include "failing.h"
 #include "hello.h"
+#include "raw.h"
 #include "service/service.h"
 
 #include <pthread.h>
@@ -131,13 +132,6 @@ static micro_err hedge_call(hedge_fixture *f, bool async, const micro_call_opts 
     return f->err;
 }
 
-static bool hedge_becomes(atomic_int *n, int want)
-{
-    for (int i = 0; i < 10000 && atomic_load(n) != want; i++)
-        usleep(1000);
-    return atomic_load(n) == want;
-}
-
 TEST_OF_THREADS(overlap, hedge_first_answer_wins)
 {
     hedge_fixture f;
@@ -151,7 +145,7 @@ TEST_OF_THREADS(overlap, hedge_first_answer_wins)
         CHECK_EQ_TEXT(f.peer, micro_service_address(f.node[1].svc));
         CHECK_EQ_INT(atomic_load(&f.node[0].asked), 1);
         CHECK_EQ_INT(atomic_load(&f.node[1].asked), 1);
-        CHECK(hedge_becomes(&f.node[0].canceled, 1)); /* the other is not left working */
+        CHECK_EQ_INT(raw_until(&f.node[0].canceled, 1), 1); /* the other is not left working */
         CHECK_EQ_INT(micro_ctx_error(f.ctx)->code, 0);
         micro_ctx_reset(f.ctx);
     }
@@ -226,7 +220,7 @@ TEST_OF_THREADS(overlap, hedge_failures)
 static void *hedge_cancel_soon(void *arg)
 {
     hedge_fixture *f = arg;
-    hedge_becomes(&f->node[1].asked, 1);
+    raw_until(&f->node[1].asked, 1);
     micro_ctx_cancel(f->ctx);
     return NULL;
 }
@@ -242,8 +236,10 @@ TEST_OF_THREADS(own, hedge_ends_with_its_caller)
         hedge_set(&f, 1, -1, 0);
         const micro_call_opts brief = { .size_ = sizeof brief, .timeout_ms = 300 };
         CHECK_EQ_INT(hedge_call(&f, async, &brief), MICRO_ETIMEDOUT);
-        CHECK(hedge_becomes(&f.node[0].canceled, atomic_load(&f.node[0].asked)));
-        CHECK(hedge_becomes(&f.node[1].canceled, atomic_load(&f.node[1].asked)));
+        for (int i = 0; i < HEDGE_NODES; i++) {
+            int asked = atomic_load(&f.node[i].asked);
+            CHECK_EQ_INT(raw_until(&f.node[i].canceled, asked), asked);
+        }
         hedge_set(&f, 0, -1, 0);
         hedge_set(&f, 1, -1, 0);
         REQUIRE(!pthread_create(&thread, NULL, hedge_cancel_soon, &f));
@@ -262,8 +258,8 @@ TEST_OF_THREADS(own, hedge_ends_with_its_caller)
             CHECK_EQ_INT(hedge_ask(f.ctx, NULL, &req, &rsp), MICRO_ECANCELED);
             pthread_join(thread, NULL);
         }
-        CHECK(hedge_becomes(&f.node[0].canceled, 1));
-        CHECK(hedge_becomes(&f.node[1].canceled, 1));
+        CHECK_EQ_INT(raw_until(&f.node[0].canceled, 1), 1);
+        CHECK_EQ_INT(raw_until(&f.node[1].canceled, 1), 1);
         hedge_teardown(&f);
     }
 }

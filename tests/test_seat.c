@@ -313,16 +313,9 @@ static void *seat_peer_main(void *arg)
 
 static bool seat_peer_start(seat_peer *p, int calls)
 {
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t len = sizeof at;
-
     p->calls = calls;
-    p->listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (!CHECK(!bind(p->listener, (struct sockaddr *)&at, len) && !listen(p->listener, 64) &&
-               !getsockname(p->listener, (struct sockaddr *)&at, &len)))
-        return false;
-    snprintf(p->address, sizeof p->address, "127.0.0.1:%d", ntohs(at.sin_port));
-    return CHECK(!pthread_create(&p->thread, NULL, seat_peer_main, p));
+    p->listener = raw_listen(p->address);
+    return CHECK(p->listener >= 0 && !pthread_create(&p->thread, NULL, seat_peer_main, p));
 }
 
 static void seat_peer_end(seat_peer *p)

@@ -340,8 +340,7 @@ TEST_OF_THREADS(own, service_signal_ends_all_that_run)
         micro_service_on(svc[i], MICRO_AFTER_START, service_counts, &running);
         pthread_create(&t[i], NULL, service_run_again, svc[i]);
     }
-    while (atomic_load(&running) < 3)
-        raw_sleep(1);
+    CHECK_EQ_INT(raw_until(&running, 3), 3);
     kill(getpid(), SIGTERM);
     for (int i = 0; i < 3; i++) {
         pthread_join(t[i], &err);
@@ -376,8 +375,7 @@ TEST_OF_THREADS(own, service_stop_from_a_handler_over_memory)
     hello_say_handle(svc, service_on_stop, NULL);
     micro_service_on(svc, MICRO_AFTER_START, service_counts, &running);
     pthread_create(&t, NULL, service_run_again, svc);
-    while (!atomic_load(&running))
-        raw_sleep(1);
+    CHECK_EQ_INT(raw_until(&running, 1), 1);
     CHECK_EQ_INT(hello_say(ctx, "s", &req, &rsp), MICRO_OK);
     CHECK_EQ_STR(rsp.msg, "stopping");
     pthread_join(t, &err);

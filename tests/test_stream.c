@@ -151,7 +151,7 @@ TEST_OF_THREADS(stream, stream_recv_waits_until_the_deadline)
     CHECK_EQ_INT(chat_echo_recv_rsp(st, &m), MICRO_OK);
     CHECK_EQ_INT(m.count, 7);
     chat_finish(&f); /* the ctx closes it */
-    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK_EQ_INT(raw_until(&chat_seen.ended, 1), 1);
     CHECK_EQ_INT(chat_seen.err, MICRO_EOS);
     CHECK(!chat_seen.canceled);
 }
@@ -175,7 +175,7 @@ TEST_OF_THREADS(stream, stream_of_a_canceled_ctx)
     pthread_create(&thread, NULL, stream_cancel, f.ctx);
     CHECK_EQ_INT(chat_echo_recv_rsp(st, &m), MICRO_ECANCELED);
     pthread_join(thread, NULL);
-    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK_EQ_INT(raw_until(&chat_seen.ended, 1), 1);
     CHECK_EQ_INT(chat_seen.err, MICRO_ECANCELED); /* it did not say that it ends */
     CHECK(chat_seen.canceled);
     CHECK_EQ_INT(stream_open(&f, NULL, &chat_echo_method, &st), MICRO_ECANCELED);
@@ -241,7 +241,7 @@ TEST_OF_THREADS(stream, stream_close_wakes_who_waits_in_it)
     usleep(30000);
     micro_stream_close(st, MICRO_OK);
     pthread_join(thread, NULL);
-    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK_EQ_INT(raw_until(&chat_seen.ended, 1), 1);
     chat_finish(&f);
 }
 
@@ -252,20 +252,20 @@ TEST_OF_THREADS(stream, stream_whose_caller_goes)
 
     REQUIRE(chat_begin(&f));
     REQUIRE(CHECK_EQ_INT(stream_open(&f, &stream_ways[0], &chat_echo_method, &st), MICRO_OK));
-    REQUIRE(chat_wait(&chat_seen.opened, 1));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.opened, 1), 1));
     micro_stream_close(st, MICRO_OK); /* says so: a good end */
-    REQUIRE(chat_wait(&chat_seen.ended, 1));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.ended, 1), 1));
     CHECK_EQ_INT(chat_seen.err, MICRO_EOS);
     REQUIRE(CHECK_EQ_INT(stream_open(&f, &stream_ways[0], &chat_echo_method, &st), MICRO_OK));
-    REQUIRE(chat_wait(&chat_seen.opened, 2));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.opened, 2), 2));
     micro_stream_close(st, 500); /* does not: it is gone */
-    REQUIRE(chat_wait(&chat_seen.ended, 2));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.ended, 2), 2));
     CHECK_EQ_INT(chat_seen.err, MICRO_ECANCELED);
     CHECK(chat_seen.canceled);
     REQUIRE(CHECK_EQ_INT(stream_open(&f, &stream_ways[2], &chat_echo_method, &st), MICRO_OK));
-    REQUIRE(chat_wait(&chat_seen.opened, 3));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.opened, 3), 3));
     micro_stream_close(st, MICRO_OK); /* 2018: closing is the end */
-    REQUIRE(chat_wait(&chat_seen.ended, 3));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.ended, 3), 3));
     CHECK_EQ_INT(chat_seen.err, MICRO_EOS);
     CHECK(!chat_seen.canceled);
     chat_finish(&f);
@@ -330,7 +330,7 @@ TEST_OF_THREADS(stream, stream_violations_end_it)
         CHECK(closed);
         close(fd);
     }
-    CHECK(chat_wait(&chat_seen.ended, 8));
+    CHECK_EQ_INT(raw_until(&chat_seen.ended, 8), 8);
     chat_finish(&f);
 }
 
@@ -353,20 +353,6 @@ static void *stream_peer_run(void *arg)
         ;
     close(fd);
     return NULL;
-}
-
-static bool stream_peer_open(stream_peer *p)
-{
-    struct sockaddr_in at = { .sin_family = AF_INET };
-    socklen_t n = sizeof at;
-
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    p->listener = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(p->listener, (struct sockaddr *)&at, sizeof at) || listen(p->listener, 8) ||
-        getsockname(p->listener, (struct sockaddr *)&at, &n))
-        return false;
-    snprintf(p->address, sizeof p->address, "127.0.0.1:%d", ntohs(at.sin_port));
-    return true;
 }
 
 #define STREAM_OK "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -396,7 +382,8 @@ TEST_OF_THREADS(own, stream_answers_that_are_none)
     stream_peer peer;
 
     REQUIRE(chat_begin(&f));
-    REQUIRE(stream_peer_open(&peer));
+    peer.listener = raw_listen(peer.address);
+    REQUIRE(peer.listener >= 0);
     for (size_t i = 0; i < MICRO_COUNTOF(odd); i++) {
         micro_stream *st;
         pthread_t thread;
@@ -439,11 +426,11 @@ TEST_OF_THREADS(stream, stream_slow_reader_holds_the_sender)
     const char *more = "Micro-Endpoint: Chat.Count\r\nMicro-Id: 1\r\nMicro-Stream: 1\r\n";
     raw_send(fd, stream_post(req, sizeof req, more, "{}"));
     raw_send(fd, stream_post(req, sizeof req, more, body));
-    REQUIRE(chat_wait(&chat_seen.opened, 1));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.opened, 1), 1));
     raw_sleep(300);
     CHECK_EQ_INT(atomic_load(&chat_seen.ended), 0); /* a GB did not go anywhere */
     close(fd);
-    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK_EQ_INT(raw_until(&chat_seen.ended, 1), 1);
     CHECK(chat_seen.err == MICRO_EIO || chat_seen.err == MICRO_ECANCELED);
     chat_finish(&f);
 }
@@ -469,7 +456,7 @@ TEST_OF_THREADS(stream, stream_send_waits_until_the_deadline)
     micro_ctx_set_timeout(f.ctx, MICRO_OFF);
     CHECK(chat_echo_send_req(st, &m) != MICRO_OK);
     micro_stream_close(st, MICRO_OK);
-    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK_EQ_INT(raw_until(&chat_seen.ended, 1), 1);
     chat_finish(&f);
 }
 
@@ -484,7 +471,7 @@ TEST_OF_THREADS(stream, stream_when_its_service_stops)
 
     REQUIRE(chat_begin_with(&f, (micro_service_opts){ .drain_ms = 50 }));
     REQUIRE(CHECK_EQ_INT(stream_open(&f, NULL, &chat_echo_method, &st), MICRO_OK));
-    REQUIRE(chat_wait(&chat_seen.opened, 1));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.opened, 1), 1));
     micro_service_stop(f.server);
     CHECK_EQ_INT(atomic_load(&chat_seen.ended), 1);
     CHECK(chat_seen.canceled);

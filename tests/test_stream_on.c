@@ -61,7 +61,7 @@ TEST(stream_on_both_sides)
         CHECK_EQ_INT(g.next, 100);
         CHECK_EQ_INT(g.wrong, 0);
         CHECK_EQ_INT(atomic_load(&g.ended), 1);
-        CHECK(chat_wait(&chat_seen.ended, i + 1));
+        CHECK_EQ_INT(raw_until(&chat_seen.ended, i + 1), i + 1);
         CHECK_EQ_INT(chat_seen.err, MICRO_EOS);
     }
     chat_finish(&f);
@@ -104,7 +104,7 @@ TEST(stream_on_ends_with_its_ctx)
     f.ctx = NULL;
     CHECK_EQ_INT(g.err, MICRO_ECANCELED);
     CHECK_EQ_INT(atomic_load(&g.ended), 1);
-    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK_EQ_INT(raw_until(&chat_seen.ended, 1), 1);
     CHECK_EQ_INT(chat_seen.err, MICRO_ECANCELED);
     chat_finish(&f);
 }
@@ -233,7 +233,7 @@ TEST(stream_on_slow_reader_bounds_memory)
     int fd = raw_connect(micro_service_address(f.server));
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     raw_send(fd, req);
-    REQUIRE(chat_wait(&chat_seen.opened, 1));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.opened, 1), 1));
     size_t n = strlen(req), at = 0;
     for (int quiet = 0; quiet < 200 && sent < 200 * 1000 * 1000;) { /* until it takes no more */
         ssize_t k = send(fd, req + at, n - at, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -249,7 +249,7 @@ TEST(stream_on_slow_reader_bounds_memory)
     CHECK(sent < 100 * 1000 * 1000);
     CHECK_EQ_INT(atomic_load(&chat_seen.ended), 0);
     close(fd);
-    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK_EQ_INT(raw_until(&chat_seen.ended, 1), 1);
     CHECK(chat_seen.err == MICRO_EIO || chat_seen.err == MICRO_ECANCELED);
     chat_finish(&f);
 }
@@ -263,9 +263,9 @@ TEST(stream_on_when_its_service_stops)
     REQUIRE(chat_begin_with(&f, (micro_service_opts){ .drain_ms = 50 }));
     REQUIRE(CHECK_EQ_INT(streams_open(&f, false, NULL, &st), MICRO_OK));
     chat_back_on_rsp(st, streams_message, streams_end, &g);
-    REQUIRE(chat_wait(&chat_seen.opened, 1));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.opened, 1), 1));
     micro_service_stop(f.server);
-    CHECK(chat_wait(&chat_seen.ended, 1));
+    CHECK_EQ_INT(raw_until(&chat_seen.ended, 1), 1);
     CHECK_EQ_INT(chat_seen.err, MICRO_ECANCELED);
     CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
     CHECK_EQ_INT(g.err, MICRO_EIO);
@@ -310,7 +310,7 @@ TEST(stream_on_without_callbacks)
         REQUIRE(CHECK_EQ_INT(chat_back(ctx, "chat", &st), MICRO_OK));
         chat_back_on_rsp(st, NULL, NULL, NULL);
         CHECK_EQ_INT(chat_back_send_req(st, &m), MICRO_OK);
-        CHECK(chat_wait(&chat_seen.opened, i + 1));
+        CHECK_EQ_INT(raw_until(&chat_seen.opened, i + 1), i + 1);
         micro_stream_close(st, MICRO_OK);
         CHECK_EQ_INT(micro_ctx_wait(ctx), MICRO_OK);
         micro_ctx_free(ctx);
@@ -348,7 +348,7 @@ TEST(stream_on_twice_and_then_an_error)
         chat_back_on_rsp(st, streams_message, streams_end, &g);
         CHECK_EQ_INT(micro_ctx_wait(ctx), MICRO_OK);
         CHECK_EQ_INT(g.err, i ? 409 : 500);
-        CHECK(chat_wait(&chat_seen.ended, i + 1));
+        CHECK_EQ_INT(raw_until(&chat_seen.ended, i + 1), i + 1);
         CHECK_EQ_INT(chat_seen.err, i ? 409 : MICRO_EINVAL);
     }
     micro_ctx_free(ctx);
@@ -386,9 +386,9 @@ TEST(stream_on_ten_thousand_open_at_once)
             return;
         chat_back_on_rsp(st[i], streams_message, streams_end, &g[i]);
         if (i % 256 == 255) /* no more than a listener's backlog at once */
-            chat_wait(&chat_seen.opened, (int)i);
+            raw_until(&chat_seen.opened, (int)i);
     }
-    REQUIRE(chat_wait(&chat_seen.opened, (int)n));
+    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.opened, (int)n), (int)n));
     micro__process_usage(&memory, &threads);
     CHECK(threads < 40);
     for (size_t i = 0; i < n; i++) {
@@ -396,12 +396,12 @@ TEST(stream_on_ten_thousand_open_at_once)
         CHECK_EQ_INT(chat_back_send_req(st[i], &m), MICRO_OK);
     }
     for (size_t i = 0; i < n; i++)
-        if (!CHECK(chat_wait(&g[i].messages, 1)))
+        if (!CHECK_EQ_INT(raw_until(&g[i].messages, 1), 1))
             break;
     for (size_t i = 0; i < n; i++)
         micro_stream_close(st[i], MICRO_OK);
     CHECK_EQ_INT(micro_ctx_wait(ctx), MICRO_OK);
-    CHECK(chat_wait(&chat_seen.ended, (int)n));
+    CHECK_EQ_INT(raw_until(&chat_seen.ended, (int)n), (int)n);
     CHECK_EQ_INT(chat_seen.err, MICRO_EOS);
     micro_ctx_free(ctx);
     micro_service_free(svc);
