@@ -115,6 +115,24 @@ __attribute__((unused)) static void raw_send(int fd, const char *text)
     }
 }
 
+/* A request with a JSON body, as text; lines are more lines of its head, each with CR LF. */
+__attribute__((unused)) static const char *raw_post_text(char *out, size_t size, const char *lines,
+                                                         const char *body)
+{
+    snprintf(out, size,
+             "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s"
+             "Content-Length: %zu\r\n\r\n%s",
+             lines, strlen(body), body);
+    return out;
+}
+
+__attribute__((unused)) static void raw_post(int fd, const char *lines, const char *body)
+{
+    char text[8192];
+
+    raw_send(fd, raw_post_text(text, sizeof text, lines, body));
+}
+
 /* Reads until want bytes are there, the peer closes, or ms have passed without a byte. The number
  * read; *closed says whether the end was seen. */
 __attribute__((unused)) static size_t raw_read(int fd, char *out, size_t want, int ms, bool *closed)

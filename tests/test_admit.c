@@ -83,12 +83,9 @@ TEST_OF_THREADS(overlap, admit_so_many_at_once)
         CHECK_EQ_STR(micro_ctx_error(own)->status, "Service Unavailable");
     }
     int fd = raw_connect(micro_service_address(svc));
-    raw_send(fd,
-             "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Debug.Health\r\n"
-             "Content-Length: 2\r\n\r\n{}");
+    raw_post(fd, "Micro-Method: Debug.Health\r\n", "{}");
     CHECK(strstr(raw_reply(fd, out, sizeof out, 5000), "\"ok\"") != NULL);
-    raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
-                 "Micro-Id: 7\r\nContent-Length: 2\r\n\r\n{}");
+    raw_post(fd, "Micro-Method: Say.Hello\r\nMicro-Id: 7\r\n", "{}");
     raw_reply(fd, out, sizeof out, 5000);
     CHECK(strncmp(out, "HTTP/1.1 503 Service Unavailable\r\n", 34) == 0);
     CHECK(strstr(out, "\r\nMicro-Shed: true\r\n") != NULL);
@@ -101,8 +98,7 @@ TEST_OF_THREADS(overlap, admit_so_many_at_once)
     CHECK_EQ_INT(t.ok, 2);
     for (int i = 0; i < 5; i++)
         CHECK_EQ_INT(hello_say_with(own, "x", &req, &rsp, to), MICRO_OK);
-    raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
-                 "Content-Length: 2\r\n\r\n{}"); /* the connection is good for more */
+    raw_post(fd, "Micro-Method: Say.Hello\r\n", "{}"); /* the connection is good for more */
     CHECK(strstr(raw_reply(fd, out, sizeof out, 5000), "{\"msg\":\"Hello \"}") != NULL);
     close(fd);
     CHECK_EQ_INT(atomic_load(&g.most), 2);
@@ -259,17 +255,16 @@ static void admit_found(micro_registry *reg, size_t n)
 /* Neither Debug nor what reaches no handler counts as the one request. */
 static void admit_what_does_not_count(const char *address)
 {
-    const char *const requests[] = {
-        "Micro-Method: Debug.Health\r\nContent-Length: 2\r\n\r\n{}",
-        "Micro-Method: Say.Nothing\r\nContent-Length: 2\r\n\r\n{}",
-        "Micro-Method: Say.Hello\r\nContent-Length: 10\r\n\r\n{\"name\":1}",
+    const char *const requests[][2] = {
+        { "Micro-Method: Debug.Health\r\n", "{}" },
+        { "Micro-Method: Say.Nothing\r\n", "{}" },
+        { "Micro-Method: Say.Hello\r\n", "{\"name\":1}" },
     };
     char out[4096];
     int fd = raw_connect(address);
 
     for (size_t i = 0; i < MICRO_COUNTOF(requests); i++) {
-        raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\n");
-        raw_send(fd, requests[i]);
+        raw_post(fd, requests[i][0], requests[i][1]);
         CHECK(strncmp(raw_reply(fd, out, sizeof out, 5000), "HTTP/1.1 200 OK", 15) == 0);
     }
     close(fd);
@@ -330,8 +325,7 @@ TEST_OF_THREADS(own, function_turns_others_away)
     hello_say_start_with(held, "x", &req, to, admit_count, &tally);
     CHECK_EQ_INT(raw_until(&first.running, 1), 1);
     int fd = raw_connect(micro_service_address(a));
-    raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
-                 "Content-Length: 2\r\n\r\n{}");
+    raw_post(fd, "Micro-Method: Say.Hello\r\n", "{}");
     bool closed = false;
     raw_read(fd, out, sizeof out - 1, 5000, &closed);
     CHECK(closed);
@@ -370,8 +364,7 @@ TEST(function_driven_by_the_program)
     hello_say_handle(svc, hello_on_say, NULL);
     REQUIRE(CHECK_EQ_INT(micro_service_start(svc), MICRO_OK));
     int fd = raw_connect(micro_service_address(svc));
-    raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
-                 "Content-Length: 12\r\n\r\n{\"name\":\"p\"}");
+    raw_post(fd, "Micro-Method: Say.Hello\r\n", "{\"name\":\"p\"}");
     for (int i = 0; i < 500 && (err == MICRO_OK || err == MICRO_EAGAIN); i++)
         err = micro_poll(svc, 10);
     CHECK_EQ_INT(err, MICRO_ECLOSED);

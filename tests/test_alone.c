@@ -80,8 +80,8 @@ static void alone_end(alone_fixture *f)
 
 TEST(alone_calls_itself)
 {
-    const char *addresses[] = { "127.0.0.1:0", ":0", "0.0.0.0:0", "[::1]:0", "localhost:0",
-                                "unix:/tmp/micro-test-alone.sock" };
+    const char *addresses[] = { "127.0.0.1:0", ":0",          "0.0.0.0:0",
+                                "[::1]:0",     "localhost:0", "unix:/tmp/micro-test-alone.sock" };
     const char *types[] = { "application/json", "application/protobuf", "application/json-rpc",
                             "application/proto-rpc" };
     const hello_msg req = { micro_s("John") };
@@ -117,9 +117,9 @@ TEST(alone_errors_are_those_of_a_connection)
     CHECK(hello_meta(f.ctx, "alone", &req, &rsp) != MICRO_OK); /* no such method */
     CHECK(strstr(micro_ctx_strerror(f.ctx), "rpc: can't find") != NULL);
     req.name = micro_s("30");
-    CHECK_EQ_INT(hello_slow_with(f.ctx, "alone", &req, &rsp,
-                                 MICRO_OPTS(micro_call_opts, .timeout_ms = 10)),
-                 MICRO_ETIMEDOUT);
+    CHECK_EQ_INT(
+        hello_slow_with(f.ctx, "alone", &req, &rsp, MICRO_OPTS(micro_call_opts, .timeout_ms = 10)),
+        MICRO_ETIMEDOUT);
     CHECK_EQ_STR(micro_ctx_error(f.ctx)->detail, "call timeout: context deadline exceeded");
     req.name = micro_s("90000");
     CHECK_EQ_INT(hello_big(f.ctx, "alone", &req, &rsp), MICRO_OK);
@@ -166,15 +166,6 @@ static const char *alone_reply(alone_fixture *f, int fd, char *out, size_t size)
     return out;
 }
 
-static const char *alone_post(char *out, size_t size, const char *method, const char *name)
-{
-    snprintf(out, size,
-             "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: %s\r\n"
-             "Content-Length: %zu\r\n\r\n{\"name\":\"%s\"}",
-             method, strlen(name) + 11, name);
-    return out;
-}
-
 /* A handler that a connection reached calls its own service; two requests come in one piece. */
 TEST(alone_in_a_step)
 {
@@ -183,8 +174,9 @@ TEST(alone_in_a_step)
 
     REQUIRE(alone_begin(&f, "127.0.0.1:0", NULL));
     int fd = raw_connect(micro_service_address(f.svc));
-    snprintf(both, sizeof both, "%s%s", alone_post(one, sizeof one, "Say.Hello", "first"),
-             alone_post(two, sizeof two, "Alone.Nest", "3"));
+    snprintf(both, sizeof both, "%s%s",
+             raw_post_text(one, sizeof one, "Micro-Method: Say.Hello\r\n", "{\"name\":\"first\"}"),
+             raw_post_text(two, sizeof two, "Micro-Method: Alone.Nest\r\n", "{\"name\":\"3\"}"));
     raw_send(fd, both);
     alone_reply(&f, fd, out, sizeof out);
     CHECK(strstr(out, "Hello first") != NULL);
@@ -201,12 +193,12 @@ TEST(alone_waiting_in_a_handler_is_busy)
     alone_fixture f;
     hello_answer rsp;
     hello_msg req = { micro_s("x") };
-    char out[4096] = "", text[512];
+    char out[4096] = "";
 
     REQUIRE(alone_begin(&f, "127.0.0.1:0", NULL));
     CHECK_EQ_INT(alone_wait(f.ctx, "alone", &req, &rsp), 409);
     int fd = raw_connect(micro_service_address(f.svc));
-    raw_send(fd, alone_post(text, sizeof text, "Alone.Wait", "x"));
+    raw_post(fd, "Micro-Method: Alone.Wait\r\n", "{\"name\":\"x\"}");
     CHECK(strstr(alone_reply(&f, fd, out, sizeof out), "busy") != NULL);
     close(fd);
     alone_end(&f);

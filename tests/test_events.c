@@ -275,15 +275,10 @@ TEST(events_come_as_requests_too)
     CHECK_EQ_INT(events_wait(&seen, 2), 2); /* both subscribers, and the readable one only */
     CHECK_EQ_TEXT(seen.ids[1], "John");
     CHECK_EQ_TEXT(seen.meta, "bar");
-    snprintf(request, sizeof request,
-             "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-             "Micro-Topic: example.topic.pubsub.1\r\nContent-Length: %zu\r\n\r\n%s",
-             strlen(call), call);
-    raw_send(fd, request);
+    raw_post(fd, "Micro-Topic: example.topic.pubsub.1\r\n", call);
     raw_reply(fd, reply, sizeof reply, 30000);
     CHECK(strstr(reply, "\"status\":\"ok\"") != NULL);
-    raw_send(fd, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                 "Micro-Topic: nobody.listens\r\nContent-Length: 2\r\n\r\n{}");
+    raw_post(fd, "Micro-Topic: nobody.listens\r\n", "{}");
     raw_reply(fd, reply, sizeof reply, 30000);
     CHECK(strstr(reply, "HTTP/1.1 200 OK") != NULL);
     CHECK_EQ_INT(events_count(&seen), 2);

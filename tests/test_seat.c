@@ -212,10 +212,7 @@ TEST_OF_THREADS(own, seat_mixed_storm)
         }
         for (int i = 0; i < 60; i++) {
             int fd = raw_connect(micro_service_address(f.svc));
-            raw_send(
-                fd,
-                "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Seat.Sleep\r\n"
-                "Content-Length: 12\r\n\r\n{\"name\":\"2\"}");
+            raw_post(fd, "Micro-Method: Seat.Sleep\r\n", "{\"name\":\"2\"}");
             raw_sleep(i % 4);
             close(fd);
         }
@@ -327,15 +324,12 @@ static void seat_peer_end(seat_peer *p)
 /* Sends the requests, one a thread, after which no thread is left. */
 static void seat_fill(seat_fixture *f, const seat_peer *peer, int *fds, int n)
 {
-    char text[512];
+    char body[64];
 
-    snprintf(text, sizeof text,
-             "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Seat.Gather\r\n"
-             "X-Hop-Count: 9\r\nContent-Length: %zu\r\n\r\n{\"name\":\"%s\"}",
-             strlen(peer->address) + 11, peer->address);
+    snprintf(body, sizeof body, "{\"name\":\"%s\"}", peer->address);
     for (int i = 0; i < n; i++) {
         fds[i] = raw_connect(micro_service_address(f->svc));
-        raw_send(fds[i], text);
+        raw_post(fds[i], "Micro-Method: Seat.Gather\r\nX-Hop-Count: 9\r\n", body);
     }
 }
 

@@ -35,16 +35,6 @@ static void server_end(server_fixture *f)
     micro_registry_free(f->reg);
 }
 
-/* A POST of body; more are header lines that end in CR LF. */
-static const char *server_post(char *out, size_t size, const char *more, const char *body)
-{
-    snprintf(out, size,
-             "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s"
-             "Content-Length: %zu\r\n\r\n%s",
-             more, strlen(body), body);
-    return out;
-}
-
 static const char *server_body(const char *reply)
 {
     const char *p = strstr(reply, "\r\n\r\n");
@@ -54,13 +44,11 @@ static const char *server_body(const char *reply)
 TEST(server_answers_2018_and_micro_headers)
 {
     server_fixture f;
-    char req[1024];
 
     REQUIRE(server_begin(&f, (micro_service_opts){ 0 }));
-    raw_send(f.fd, server_post(req, sizeof req, "", ENVELOPE("John")));
+    raw_post(f.fd, "", ENVELOPE("John"));
     CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 2000)), ANSWER("John"));
-    raw_send(f.fd, server_post(req, sizeof req, "Micro-Endpoint: Say.Hello\r\nMicro-Id: 5\r\n",
-                               "{\"name\":\"Ann\"}"));
+    raw_post(f.fd, "Micro-Endpoint: Say.Hello\r\nMicro-Id: 5\r\n", "{\"name\":\"Ann\"}");
     raw_reply(f.fd, f.out, sizeof f.out, 2000);
     CHECK_EQ_TEXT(server_body(f.out), "{\"msg\":\"Hello Ann\"}\n");
     CHECK(strstr(f.out, "Micro-Id: 5\r\n") != NULL);
@@ -73,7 +61,7 @@ TEST(server_takes_any_fragmentation)
     char req[1024];
 
     REQUIRE(server_begin(&f, (micro_service_opts){ 0 }));
-    server_post(req, sizeof req, "", ENVELOPE("John"));
+    raw_post_text(req, sizeof req, "", ENVELOPE("John"));
     size_t n = strlen(req);
     for (size_t cut = 1; cut < n; cut++) {
         NOTE("cut at %zu", cut);
@@ -132,7 +120,7 @@ TEST(server_answers_pipelined_requests_in_order)
         char body[128];
         snprintf(body, sizeof body,
                  "{\"method\":\"Say.Hello\",\"params\":[{\"name\":\"%d\"}],\"id\":%d}", i, i);
-        server_post(all + at, sizeof all - at, "", body);
+        raw_post_text(all + at, sizeof all - at, "", body);
         at += strlen(all + at);
     }
     raw_send(f.fd, all);
@@ -216,12 +204,12 @@ TEST(server_limits_headers)
 TEST(server_limits_bodies_by_option)
 {
     server_fixture f;
-    static char body[5000], req[6000];
+    static char body[5000];
     bool closed;
 
     REQUIRE(server_begin(&f, (micro_service_opts){ .max_body = 4000 }));
     memset(body, ' ', sizeof body - 1);
-    raw_send(f.fd, server_post(req, sizeof req, "", body));
+    raw_post(f.fd, "", body);
     raw_read(f.fd, f.out, sizeof f.out - 1, 2000, &closed);
     CHECK(!strncmp(f.out, "HTTP/1.1 413 ", 13) && closed);
     server_end(&f);
@@ -245,14 +233,13 @@ TEST(server_keeps_or_closes_as_each_protocol_wants)
         { "headers, handler error", "Micro-Method: Test.Fail\r\n", "{}", false },
     };
     server_fixture f;
-    char req[1024];
 
     REQUIRE(server_begin(&f, (micro_service_opts){ 0 }));
     for (size_t i = 0; i < MICRO_COUNTOF(cases); i++) {
         NOTE("%s", cases[i].what);
         int fd = raw_connect(micro_service_address(f.svc));
         bool closed;
-        raw_send(fd, server_post(req, sizeof req, cases[i].more, cases[i].body));
+        raw_post(fd, cases[i].more, cases[i].body);
         CHECK(!strncmp(raw_reply(fd, f.out, sizeof f.out, 2000), "HTTP/1.1 200 OK", 15));
         raw_read(fd, f.out, 1, cases[i].closes ? 2000 : 50, &closed);
         CHECK_EQ_INT(closed, cases[i].closes);
@@ -307,13 +294,11 @@ TEST(server_slow_reader_gets_everything)
 {
     server_fixture f;
     enum { COUNT = 40, SIZE = 200000 };
-    char req[512];
     static char reply[SIZE + 1024];
 
     REQUIRE(server_begin(&f, (micro_service_opts){ 0 }));
     for (int i = 0; i < COUNT; i++)
-        raw_send(f.fd, server_post(req, sizeof req, "Micro-Method: Test.Big\r\n",
-                                   "{\"name\":\"200000\"}"));
+        raw_post(f.fd, "Micro-Method: Test.Big\r\n", "{\"name\":\"200000\"}");
     raw_sleep(200);
     for (int i = 0; i < COUNT; i++) {
         bool closed;
@@ -360,7 +345,6 @@ TEST(server_drip_fed_head_is_bounded)
 TEST(server_pauses_at_max_conns)
 {
     server_fixture f;
-    char req[1024];
     int fds[4];
 
     REQUIRE(server_begin(&f, (micro_service_opts){ .max_conns = 3, .loops = 1 }));
@@ -368,7 +352,7 @@ TEST(server_pauses_at_max_conns)
     raw_sleep(20);
     for (int i = 0; i < 4; i++) {
         fds[i] = raw_connect(micro_service_address(f.svc));
-        raw_send(fds[i], server_post(req, sizeof req, "", ENVELOPE("x")));
+        raw_post(fds[i], "", ENVELOPE("x"));
     }
     for (int i = 0; i < 3; i++)
         CHECK_EQ_TEXT(server_body(raw_reply(fds[i], f.out, sizeof f.out, 2000)), ANSWER("x"));
@@ -388,18 +372,16 @@ TEST_OF_THREADS(overlap, server_blocking_handlers_overlap)
 {
     server_fixture f;
     enum { COUNT = 20 };
-    char req[1024];
     int fds[COUNT];
 
     REQUIRE(server_begin(&f, (micro_service_opts){ .loops = 1 }));
     long long start = raw_ms();
     for (int i = 0; i < COUNT; i++) {
         fds[i] = raw_connect(micro_service_address(f.svc));
-        raw_send(fds[i],
-                 server_post(req, sizeof req, "Micro-Method: Test.Slow\r\n", "{\"name\":\"300\"}"));
+        raw_post(fds[i], "Micro-Method: Test.Slow\r\n", "{\"name\":\"300\"}");
     }
     raw_sleep(50);
-    raw_send(f.fd, server_post(req, sizeof req, "", ENVELOPE("quick")));
+    raw_post(f.fd, "", ENVELOPE("quick"));
     CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 2000)), ANSWER("quick"));
     CHECK(raw_ms() - start < 300); /* before any sleeper has woken */
     for (int i = 0; i < COUNT; i++) {
@@ -417,9 +399,9 @@ TEST_OF_THREADS(overlap, server_pipelined_behind_a_blocking_handler)
     char a[512], b[512], c[512], all[1600];
 
     REQUIRE(server_begin(&f, (micro_service_opts){ .loops = 1 }));
-    snprintf(all, sizeof all, "%s%s%s", server_post(a, sizeof a, "", ENVELOPE("one")),
-             server_post(b, sizeof b, "Micro-Method: Test.Slow\r\n", "{\"name\":\"200\"}"),
-             server_post(c, sizeof c, "", ENVELOPE("three")));
+    snprintf(all, sizeof all, "%s%s%s", raw_post_text(a, sizeof a, "", ENVELOPE("one")),
+             raw_post_text(b, sizeof b, "Micro-Method: Test.Slow\r\n", "{\"name\":\"200\"}"),
+             raw_post_text(c, sizeof c, "", ENVELOPE("three")));
     long long start = raw_ms();
     raw_send(f.fd, all);
     CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 2000)), ANSWER("one"));
@@ -432,11 +414,9 @@ TEST_OF_THREADS(overlap, server_pipelined_behind_a_blocking_handler)
 TEST_OF_THREADS(overlap, server_cancels_when_the_caller_goes)
 {
     server_fixture f;
-    char req[1024];
 
     REQUIRE(server_begin(&f, (micro_service_opts){ .loops = 1 }));
-    raw_send(f.fd,
-             server_post(req, sizeof req, "Micro-Method: Test.Slow\r\n", "{\"name\":\"200\"}"));
+    raw_post(f.fd, "Micro-Method: Test.Slow\r\n", "{\"name\":\"200\"}");
     raw_sleep(50);
     shutdown(f.fd, SHUT_WR); /* half: the reply is still wanted */
     CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 2000)),
@@ -447,14 +427,12 @@ TEST_OF_THREADS(overlap, server_cancels_when_the_caller_goes)
 TEST(server_stop_finishes_what_runs)
 {
     server_fixture f;
-    char req[1024];
     bool closed;
 
     REQUIRE(server_begin(&f, (micro_service_opts){ .drain_ms = 5000 }));
     int half = raw_connect(micro_service_address(f.svc));
     raw_send(half, "POST / HTTP/1.1\r\nConte");
-    raw_send(f.fd,
-             server_post(req, sizeof req, "Micro-Method: Test.Slow\r\n", "{\"name\":\"300\"}"));
+    raw_post(f.fd, "Micro-Method: Test.Slow\r\n", "{\"name\":\"300\"}");
     raw_sleep(50);
     char address[128];
     snprintf(address, sizeof address, "%s", micro_service_address(f.svc));
@@ -475,7 +453,7 @@ TEST(server_many_connections_and_resets)
     char req[1024];
 
     REQUIRE(server_begin(&f, (micro_service_opts){ 0 }));
-    server_post(req, sizeof req, "", ENVELOPE("x"));
+    raw_post_text(req, sizeof req, "", ENVELOPE("x"));
     size_t n = strlen(req);
     for (int i = 0; i < 300; i++) {
         int fd = raw_connect(micro_service_address(f.svc));

@@ -490,8 +490,7 @@ TEST(service_polled_by_the_program)
     CHECK_EQ_INT(micro_poll_fd(svc) >= 0, MICRO__POLLER != MICRO__POLLER_POLL);
     CHECK_EQ_INT(micro_post(svc, 10, service_tick, NULL), MICRO_OK);
     int fd = raw_connect(micro_service_address(svc));
-    raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
-                 "Content-Length: 12\r\n\r\n{\"name\":\"p\"}");
+    raw_post(fd, "Micro-Method: Say.Hello\r\n", "{\"name\":\"p\"}");
     bool answered = false;
     for (int i = 0; i < 100 && !(answered && atomic_load(&service_ticks)); i++) {
         struct pollfd p[2] = { { .fd = micro_poll_fd(svc), .events = POLLIN },
@@ -559,9 +558,7 @@ TEST(service_idle_connections_hold_no_buffers)
     REQUIRE(svc != NULL);
     for (int i = 0; i < COUNT; i++) {
         fds[i] = raw_connect(micro_service_address(svc));
-        raw_send(fds[i],
-                 "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
-                 "Content-Length: 12\r\n\r\n{\"name\":\"p\"}");
+        raw_post(fds[i], "Micro-Method: Say.Hello\r\n", "{\"name\":\"p\"}");
         CHECK(strstr(raw_reply(fds[i], out, sizeof out, 2000), "Hello p") != NULL);
         raw_sleep(i ? 0 : 20);
         if (i == 0)

@@ -247,8 +247,7 @@ TEST(stats_count_what_never_reached_the_handler)
 
     REQUIRE(stats_start(&f));
     int fd = raw_connect(micro_service_address(f.svc));
-    raw_send(fd, "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Say.Hello\r\n"
-                 "Content-Length: 10\r\n\r\n{\"name\":1}");
+    raw_post(fd, "Micro-Method: Say.Hello\r\n", "{\"name\":1}");
     CHECK(strstr(raw_reply(fd, out, sizeof out, 2000), "Micro-Error") != NULL);
     const micro_value *say = stats_endpoint(stats_ask(&f), "Say.Hello");
     CHECK_EQ_UINT(stats_number(say, "requests"), 1);
@@ -296,8 +295,7 @@ TEST_OF_THREADS(overlap, stats_show_what_runs)
     f.ctx = micro_ctx_new(f.client);
     for (size_t i = 0; i < MICRO_COUNTOF(fds); i++) {
         fds[i] = raw_connect(micro_service_address(f.svc));
-        raw_send(fds[i], "POST / HTTP/1.1\r\nContent-Type: application/json\r\n"
-                         "Micro-Method: Test.Slow\r\nContent-Length: 0\r\n\r\n");
+        raw_post(fds[i], "Micro-Method: Test.Slow\r\n", "");
     }
     CHECK(stats_until_running(&f, MICRO_COUNTOF(fds)));
     CHECK_EQ_UINT(stats_number(stats_endpoint(stats_ask(&f), "Test.Slow"), "requests"), 0);

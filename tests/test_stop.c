@@ -41,13 +41,9 @@ static const micro_registry_ops stop_ops = {
     .size_ = sizeof stop_ops, .name = "stop", .put = stop_put, .del = stop_del, .get = stop_get
 };
 
-static const char stop_post[] = "POST / HTTP/1.1\r\nContent-Type: application/json\r\n"
-                                "Micro-Method: Say.Hello\r\nContent-Length: 12\r\n\r\n"
-                                "{\"name\":\"p\"}";
-
 static const char *stop_ask(stop_registry *r, int fd, int which)
 {
-    raw_send(fd, stop_post);
+    raw_post(fd, "Micro-Method: Say.Hello\r\n", "{\"name\":\"p\"}");
     return raw_reply(fd, r->out[which], sizeof r->out[which], 5000);
 }
 

@@ -274,15 +274,6 @@ TEST_OF_THREADS(stream, stream_whose_caller_goes)
 /* ---- bad input ---------------------------------------------------------------------------------
  */
 
-static const char *stream_post(char *out, size_t size, const char *more, const char *body)
-{
-    snprintf(out, size,
-             "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n%s"
-             "Content-Length: %zu\r\n\r\n%s",
-             more, strlen(body), body);
-    return out;
-}
-
 #define STREAM_ECHO "Micro-Endpoint: Chat.Echo\r\nMicro-Id: 4\r\nMicro-Stream: 4\r\n"
 
 TEST_OF_THREADS(stream, stream_violations_end_it)
@@ -299,14 +290,14 @@ TEST_OF_THREADS(stream, stream_violations_end_it)
         { "a wrong type", STREAM_ECHO, "{\"count\":\"x\"}", "count: " },
     };
     chat_fixture f;
-    char out[8192], req[2048];
+    char out[8192];
 
     REQUIRE(chat_begin(&f));
     for (size_t i = 0; i < MICRO_COUNTOF(bad); i++) {
         NOTE("%s", bad[i].what);
         int fd = raw_connect(micro_service_address(f.server));
-        raw_send(fd, stream_post(req, sizeof req, STREAM_ECHO, "{}"));
-        raw_send(fd, stream_post(req, sizeof req, bad[i].more, bad[i].body));
+        raw_post(fd, STREAM_ECHO, "{}");
+        raw_post(fd, bad[i].more, bad[i].body);
         raw_reply(fd, out, sizeof out, 5000);
         CHECK(strstr(out, "Micro-Error: {") != NULL || !bad[i].says);
         if (bad[i].says && !CHECK(strstr(out, bad[i].says) != NULL))
@@ -321,7 +312,7 @@ TEST_OF_THREADS(stream, stream_violations_end_it)
         bool closed;
         NOTE("%s", garbage[i]);
         int fd = raw_connect(micro_service_address(f.server));
-        raw_send(fd, stream_post(req, sizeof req, STREAM_ECHO, "{}"));
+        raw_post(fd, STREAM_ECHO, "{}");
         raw_send(fd, garbage[i]);
         raw_reply(fd, out, sizeof out, 5000);
         CHECK(strstr(out, "Micro-Error: ") != NULL);
@@ -413,7 +404,7 @@ TEST_OF_THREADS(own, stream_answers_that_are_none)
 TEST_OF_THREADS(stream, stream_slow_reader_holds_the_sender)
 {
     chat_fixture f;
-    char req[2048], text[1001];
+    char text[1001];
     int one = 4096;
 
     REQUIRE(chat_begin(&f));
@@ -424,8 +415,8 @@ TEST_OF_THREADS(stream, stream_slow_reader_holds_the_sender)
     char body[1200];
     snprintf(body, sizeof body, "{\"count\":1000000,\"text\":\"%s\"}", text);
     const char *more = "Micro-Endpoint: Chat.Count\r\nMicro-Id: 1\r\nMicro-Stream: 1\r\n";
-    raw_send(fd, stream_post(req, sizeof req, more, "{}"));
-    raw_send(fd, stream_post(req, sizeof req, more, body));
+    raw_post(fd, more, "{}");
+    raw_post(fd, more, body);
     REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.opened, 1), 1));
     raw_sleep(300);
     CHECK_EQ_INT(atomic_load(&chat_seen.ended), 0); /* a GB did not go anywhere */

@@ -226,10 +226,8 @@ TEST(stream_on_slow_reader_bounds_memory)
     memset(text, 'y', sizeof text - 1);
     text[2000] = 0;
     snprintf(body, sizeof body, "{\"count\":1,\"text\":\"%s\"}", text);
-    snprintf(req, sizeof req,
-             "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nMicro-Stream: 1\r\n"
-             "Micro-Id: 1\r\nMicro-Endpoint: Chat.Back\r\nContent-Length: %zu\r\n\r\n%s",
-             strlen(body), body);
+    raw_post_text(req, sizeof req,
+                  "Micro-Stream: 1\r\nMicro-Id: 1\r\nMicro-Endpoint: Chat.Back\r\n", body);
     int fd = raw_connect(micro_service_address(f.server));
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     raw_send(fd, req);

@@ -178,16 +178,13 @@ static void trace_pair_end(trace_pair *p)
  * that the envelope of 2018 is what it sends; "" by name, which means bare messages. */
 static bool trace_ask(trace_pair *p, const char *lines, const char *address)
 {
-    char req[1024], body[128], out[4096];
+    char more[512], body[128], out[4096];
     int fd = raw_connect(micro_service_address(p->first));
 
     memset(p->at, 0, sizeof p->at);
     snprintf(body, sizeof body, "{\"name\":\"%s\"}", address);
-    snprintf(req, sizeof req,
-             "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: First.Call\r\n%s"
-             "Content-Length: %zu\r\n\r\n%s",
-             lines, strlen(body), body);
-    raw_send(fd, req);
+    snprintf(more, sizeof more, "Micro-Method: First.Call\r\n%s", lines);
+    raw_post(fd, more, body);
     const char *got = raw_reply(fd, out, sizeof out, 5000);
     close(fd);
     return CHECK(strncmp(got, "HTTP/1.1 200 OK", 15) == 0 && !strstr(got, "Micro-Error"));

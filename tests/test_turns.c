@@ -28,13 +28,10 @@ static micro_err turns_on_count(micro_ctx *ctx, const hello_msg *req, hello_answ
 
 static void turns_request(int fd, const char *name)
 {
-    char text[256];
+    char body[64];
 
-    snprintf(text, sizeof text,
-             "POST / HTTP/1.1\r\nContent-Type: application/json\r\nMicro-Method: Turns.Count\r\n"
-             "Content-Length: %zu\r\n\r\n{\"name\":\"%s\"}",
-             strlen(name) + 11, name);
-    raw_send(fd, text);
+    snprintf(body, sizeof body, "{\"name\":\"%s\"}", name);
+    raw_post(fd, "Micro-Method: Turns.Count\r\n", body);
 }
 
 static bool turns_setup(void)
