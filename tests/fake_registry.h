@@ -224,24 +224,6 @@ static inline void seltest_event(seltest_registry *r, enum micro_change what, co
     seltest_tell(r, what, &n);
 }
 
-static pthread_mutex_t seltest_memory = PTHREAD_MUTEX_INITIALIZER;
-
-/* A lost event is made good by the refresher, which has a thread of its own. */
-static inline void *seltest_realloc(void *arg, void *old, size_t old_size, size_t new_size)
-{
-    pthread_mutex_lock(&seltest_memory);
-    void *p = failing_realloc(arg, old, old_size, new_size);
-    pthread_mutex_unlock(&seltest_memory);
-    return p;
-}
-
-static inline void seltest_fail_at(size_t n, bool once)
-{
-    failing_begin(n);
-    failing.once = once;
-    micro_allocator_set(seltest_realloc, NULL);
-}
-
 /* ---- what tests ask ---------------------------------------------------------------------------*/
 
 static _Atomic long seltest_skew_ms;

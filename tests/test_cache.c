@@ -353,7 +353,7 @@ TEST(cache_lost_event_is_made_good)
                         .address = micro_s("h:2"),
                         .metadata = { &pair, 1, 0 } };
     micro_entry e = { .name = micro_s("s"), .version = micro_s("1"), .nodes = { &node, 1, 0 } };
-    seltest_fail_at(0, false);
+    failing_begin(0);
     REQUIRE(seltest_begin(&w, &seltest_watched_ops, MICRO_OFF));
     seltest_add(&w.reg, "s", "1", "n1", "h:1");
     CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n1@h:1");

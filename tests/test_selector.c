@@ -175,11 +175,12 @@ TEST(selector_out_of_memory)
     bool whole = false;
     for (size_t n = 1; n < 2000 && !whole; n++) {
         NOTE("request %zu fails, and all after", n);
-        seltest_fail_at(n, false);
+        failing_begin(n);
         seltest_scenario();
         whole = failing_end();
         NOTE("request %zu fails alone", n);
-        seltest_fail_at(n, true);
+        failing_begin(n);
+        failing.once = true;
         seltest_scenario();
         failing_end();
     }
