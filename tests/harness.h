@@ -36,7 +36,7 @@ typedef struct harness_test {
  *   overlap   handlers (or a registry) that block have to overlap, with each other, with whoever
  *             called them, or with what they wait for
  *   chain     a service calls itself through others
- *   stream    straight-line stream handlers
+ *   stream    a straight-line stream, of a handler or of a caller in the same process
  *   own       the test has threads of its own that use the library */
 enum { HARNESS_overlap, HARNESS_chain, HARNESS_stream, HARNESS_own };
 #define HARNESS_REASON(reason) _Static_assert(HARNESS_##reason >= 0, "a reason that there is")

@@ -92,7 +92,7 @@ static void cancel_end(cancel_chain *f)
 static const char *const cancel_types[] = { "application/json", "application/protobuf",
                                             "application/json-rpc" };
 
-TEST_OF_THREADS(chain, deadline_goes_down_every_hop)
+TEST_OF_THREADS(overlap, deadline_goes_down_every_hop)
 {
     const hello_msg req = { micro_s("x") };
     hello_answer rsp;
@@ -173,7 +173,7 @@ static long long cancel_measure(cancel_chain *f, bool reset)
 
 /* A's connection drops: C, which B has called, is told within 50 ms. The best of some tries counts:
  * what else the machine does is not the library's. */
-TEST_OF_THREADS(chain, cancel_reaches_two_hops_on)
+TEST_OF_THREADS(overlap, cancel_reaches_two_hops_on)
 {
     for (size_t i = 0; i < 2 * MICRO_COUNTOF(cancel_types); i++) {
         cancel_chain f = { .type = cancel_types[i / 2], .start = i % 2 };

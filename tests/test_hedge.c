@@ -327,7 +327,7 @@ TEST_OF_THREADS(overlap, hedge_from_a_handler)
     hedge_teardown(&f);
 }
 
-TEST_OF_THREADS(own, hedge_where_the_program_polls)
+TEST_OF_THREADS(overlap, hedge_where_the_program_polls)
 {
     hedge_fixture f;
     hello_msg req = { micro_s("John") };
@@ -384,7 +384,7 @@ static void hedge_fail_at(size_t n)
     pthread_mutex_unlock(&failing_lock);
 }
 
-TEST_OF_THREADS(own, hedge_out_of_memory)
+TEST(hedge_out_of_memory)
 {
     hedge_fixture f;
     micro__log_level(MICRO_LOG_NONE);
@@ -408,7 +408,7 @@ TEST_OF_THREADS(own, hedge_out_of_memory)
 }
 
 /* Many at once, winners and losers crossing. */
-TEST_OF_THREADS(own, hedge_storm)
+TEST(hedge_storm)
 {
     enum { CALLS = 400 };
     hedge_fixture f;

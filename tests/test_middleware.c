@@ -364,7 +364,7 @@ static micro_err wrap_nested(micro_ctx *ctx, const hello_msg *req, hello_answer 
     return err;
 }
 
-TEST_OF_THREADS(chain, middleware_of_calls_from_a_handler)
+TEST(middleware_of_calls_from_a_handler)
 {
     wrap_fixture f;
     hello_answer rsp;

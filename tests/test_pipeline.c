@@ -200,7 +200,7 @@ TEST(pipeline_bounds_what_waits)
 }
 
 /* The publisher waits for one that takes what it gets, however slowly. */
-TEST_OF_THREADS(own, pipeline_waits_for_a_slow_reader)
+TEST(pipeline_waits_for_a_slow_reader)
 {
     pipeline_fixture f;
     static char body[65536], got[65536];

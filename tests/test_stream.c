@@ -348,7 +348,7 @@ static void *stream_peer_run(void *arg)
 
 #define STREAM_OK "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
-TEST_OF_THREADS(own, stream_answers_that_are_none)
+TEST(stream_answers_that_are_none)
 {
     static const struct {
         const char *says;
