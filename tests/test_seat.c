@@ -10,8 +10,9 @@ MICRO_METHOD(seat_nest, "Seat.Nest", hello_msg, hello_answer);
 MICRO_METHOD(seat_gather, "Seat.Gather", hello_msg, hello_answer);
 
 static atomic_int seat_asleep, seat_most_asleep;
+static atomic_bool seat_sleep_on; /* until the test says otherwise */
 
-/* Sleeps name ms and says nothing about it. */
+/* Sleeps name ms, and for as long as it has to; says nothing about it. */
 static micro_err seat_on_sleep(micro_ctx *ctx, const hello_msg *req, hello_answer *rsp)
 {
     int now = atomic_fetch_add(&seat_asleep, 1) + 1;
@@ -19,7 +20,9 @@ static micro_err seat_on_sleep(micro_ctx *ctx, const hello_msg *req, hello_answe
     (void)ctx;
     if (now > atomic_load(&seat_most_asleep))
         atomic_store(&seat_most_asleep, now);
-    usleep((useconds_t)atoi(req->name.ptr) * 1000u);
+    do
+        usleep((useconds_t)atoi(req->name.ptr) * 1000u);
+    while (atomic_load(&seat_sleep_on));
     atomic_fetch_sub(&seat_asleep, 1);
     rsp->msg = micro_s("slept");
     return MICRO_OK;
@@ -93,13 +96,11 @@ typedef struct seat_caller {
     const micro_method *method;
     const char *name;
     int count, failed;
-    long long ms;
 } seat_caller;
 
 static void *seat_caller_main(void *arg)
 {
     seat_caller *c = arg;
-    long long start = raw_ms();
 
     for (int i = 0; i < c->count; i++) {
         micro_ctx *ctx = micro_ctx_new(c->client);
@@ -110,15 +111,13 @@ static void *seat_caller_main(void *arg)
             c->failed++;
         micro_ctx_free(ctx);
     }
-    c->ms = raw_ms() - start;
     return NULL;
 }
 
 static int seat_storm(seat_fixture *f, const micro_method *m, const char *name, int callers,
-                      int count, long long *ms)
+                      int count)
 {
     seat_caller *c = calloc((size_t)callers, sizeof *c);
-    long long start = raw_ms();
     int failed = 0;
 
     for (int i = 0; i < callers; i++) {
@@ -129,7 +128,6 @@ static int seat_storm(seat_fixture *f, const micro_method *m, const char *name, 
         pthread_join(c[i].thread, NULL);
         failed += c[i].failed;
     }
-    *ms = raw_ms() - start;
     free(c);
     return failed;
 }
@@ -138,16 +136,16 @@ TEST_OF_THREADS(overlap, seat_undeclared_sleep_stops_nobody)
 {
     seat_fixture f = { 0 };
     seat_caller slow = { 0 };
-    long long ms;
 
     REQUIRE(seat_setup(&f, 1, 0));
-    slow = (seat_caller){
-        .client = f.client, .method = &seat_sleep_method, .name = "2000", .count = 1
-    };
+    slow =
+        (seat_caller){ .client = f.client, .method = &seat_sleep_method, .name = "1", .count = 1 };
+    atomic_store(&seat_sleep_on, true);
     pthread_create(&slow.thread, NULL, seat_caller_main, &slow);
-    raw_sleep(50);
-    CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 1, 20, &ms), 0);
-    CHECK(ms < 1500); /* while the other still sleeps */
+    CHECK_EQ_INT(raw_until(&seat_asleep, 1), 1);
+    CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 1, 20), 0);
+    CHECK_EQ_INT(atomic_load(&seat_asleep), 1); /* all the time */
+    atomic_store(&seat_sleep_on, false);
     pthread_join(slow.thread, NULL);
     CHECK_EQ_INT(slow.failed, 0);
     seat_teardown(&f);
@@ -156,10 +154,9 @@ TEST_OF_THREADS(overlap, seat_undeclared_sleep_stops_nobody)
 TEST_OF_THREADS(overlap, seat_undeclared_sleeps_overlap)
 {
     seat_fixture f = { 0 };
-    long long ms;
 
     REQUIRE(seat_setup(&f, 2, 0));
-    CHECK_EQ_INT(seat_storm(&f, &seat_sleep_method, "100", 40, 3, &ms), 0);
+    CHECK_EQ_INT(seat_storm(&f, &seat_sleep_method, "100", 40, 3), 0);
     CHECK(atomic_load(&seat_most_asleep) > 6); /* one after the other on two loops: 2 */
     seat_teardown(&f);
 }
@@ -167,22 +164,20 @@ TEST_OF_THREADS(overlap, seat_undeclared_sleeps_overlap)
 TEST_OF_THREADS(chain, seat_chains_below_the_cap_complete)
 {
     seat_fixture f = { 0 };
-    long long ms;
 
     REQUIRE(seat_setup(&f, 2, 0));
-    CHECK_EQ_INT(seat_storm(&f, &seat_nest_method, "5", 16, 10, &ms), 0);
+    CHECK_EQ_INT(seat_storm(&f, &seat_nest_method, "5", 16, 10), 0);
     seat_teardown(&f);
 }
 
 TEST_OF_THREADS(own, seat_at_the_cap_nothing_is_lost)
 {
     seat_fixture f = { 0 };
-    long long ms;
 
     micro_log_set(MICRO_LOG_NONE, NULL, NULL);
     REQUIRE(seat_setup(&f, 2, 6));
-    CHECK_EQ_INT(seat_storm(&f, &seat_sleep_method, "20", 30, 4, &ms), 0);
-    CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 8, 50, &ms), 0);
+    CHECK_EQ_INT(seat_storm(&f, &seat_sleep_method, "20", 30, 4), 0);
+    CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 8, 50), 0);
     seat_teardown(&f);
 }
 
@@ -228,7 +223,7 @@ TEST_OF_THREADS(own, seat_mixed_storm)
 
 static struct {
     pthread_mutex_t lock;
-    int lines, held_back, full;
+    int held_back, full;
 } seat_log = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static void seat_on_log(void *arg, int level, const char *file, int line, const char *text,
@@ -245,13 +240,12 @@ static void seat_on_log(void *arg, int level, const char *file, int line, const 
 TEST_OF_THREADS(chain, seat_chains_at_the_cap_complete)
 {
     seat_fixture f = { 0 };
-    long long ms;
 
     micro_log_set(MICRO_LOG_WARN, seat_on_log, NULL);
     for (int loops = 1; loops <= 2; loops++) {
         NOTE("%d loops", loops);
         REQUIRE(seat_setup(&f, loops, 8));
-        CHECK_EQ_INT(seat_storm(&f, &seat_nest_method, "2", 30, 5, &ms), 0);
+        CHECK_EQ_INT(seat_storm(&f, &seat_nest_method, "2", 30, 5), 0);
         seat_teardown(&f);
     }
     CHECK_EQ_INT(seat_log.held_back, 2); /* once for each */
@@ -351,7 +345,7 @@ TEST_OF_THREADS(own, seat_waiting_handlers_drive_at_the_cap)
     for (int i = 0; i < HANDLERS; i++)
         CHECK(strstr(raw_reply(fds[i], out, sizeof out, 4000), "\"all\""));
     CHECK(raw_ms() - start < 4000); /* the calls' own time is 5 s */
-    CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 4, 10, &start), 0);
+    CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 4, 10), 0);
     for (int i = 0; i < HANDLERS; i++)
         close(fds[i]);
     seat_teardown(&f); /* closes the connections to the peer */
