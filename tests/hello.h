@@ -90,6 +90,21 @@ __attribute__((unused)) static micro_err hello_on_big(micro_ctx *ctx, const hell
     return MICRO_OK;
 }
 
+/* Of a call that was started: its result to arg, a micro_err. */
+__attribute__((unused)) static void hello_done(micro_ctx *ctx, micro_err err,
+                                               const hello_answer *rsp, void *arg)
+{
+    (void)ctx;
+    (void)rsp;
+    *(micro_err *)arg = err;
+}
+
+/* For a thread: runs the service arg, and returns the result. */
+__attribute__((unused)) static void *hello_run(void *arg)
+{
+    return (void *)(intptr_t)micro_service_run(arg);
+}
+
 /* A service on a free port of the loopback address, in the memory registry. */
 __attribute__((unused)) static micro_service *hello_start(const micro_service_opts *more)
 {

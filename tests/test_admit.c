@@ -229,11 +229,6 @@ TEST_OF_THREADS(own, admit_under_load)
 
 /* ---- .function ------------------------------------------------------------------------------- */
 
-static void *admit_run(void *arg)
-{
-    return (void *)(intptr_t)micro_service_run(arg);
-}
-
 static void admit_found(micro_registry *reg, size_t n)
 {
     micro_ctx *ctx = micro_ctx_new(NULL);
@@ -284,7 +279,7 @@ TEST_OF_THREADS(own, function_ends_after_one_request)
         void *end;
 
         NOTE("round %d", round);
-        pthread_create(&t, NULL, admit_run, svc);
+        pthread_create(&t, NULL, hello_run, svc);
         admit_found(reg, 1);
         admit_what_does_not_count(micro_service_address(svc));
         CHECK_EQ_INT(hello_say(ctx, "go.micro.srv.greeter", &req, &rsp), MICRO_OK);
@@ -317,8 +312,8 @@ TEST_OF_THREADS(own, function_turns_others_away)
     char out[4096];
     void *end;
 
-    pthread_create(&ta, NULL, admit_run, a);
-    pthread_create(&tb, NULL, admit_run, b);
+    pthread_create(&ta, NULL, hello_run, a);
+    pthread_create(&tb, NULL, hello_run, b);
     admit_found(reg, 2);
     const micro_call_opts *to =
         MICRO_OPTS(micro_call_opts, .address = micro_service_address(a), .timeout_ms = MICRO_OFF);
@@ -389,7 +384,7 @@ TEST_OF_THREADS(own, function_over_another_transport)
     pthread_t thread;
     void *end;
 
-    pthread_create(&thread, NULL, admit_run, svc);
+    pthread_create(&thread, NULL, hello_run, svc);
     admit_found(reg, 1);
     CHECK_EQ_INT(hello_say(ctx, "go.micro.srv.greeter", &req, &rsp), MICRO_OK);
     CHECK_EQ_STR(rsp.msg, "Hello John");

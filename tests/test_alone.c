@@ -80,13 +80,14 @@ static void alone_end(alone_fixture *f)
 
 TEST(alone_calls_itself)
 {
-    const char *addresses[] = { "127.0.0.1:0", ":0",          "0.0.0.0:0",
-                                "[::1]:0",     "localhost:0", "unix:/tmp/micro-test-alone.sock" };
+    char path[64];
+    const char *addresses[] = { "127.0.0.1:0", ":0", "0.0.0.0:0", "[::1]:0", "localhost:0", path };
     const char *types[] = { "application/json", "application/protobuf", "application/json-rpc",
                             "application/proto-rpc" };
     const hello_msg req = { micro_s("John") };
     hello_answer rsp;
 
+    snprintf(path, sizeof path, "unix:/tmp/micro-test-alone-%d.sock", (int)getpid());
     for (size_t i = 0; i < MICRO_COUNTOF(addresses); i++) {
         alone_fixture f;
         REQUIRE(alone_begin(&f, addresses[i], NULL));

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Brokers: what all of them do alike, and the http broker as its peers see it. */
+/* Brokers: what all of them do alike. */
 #include "events.h"
-#include "failing.h"
 
 #include "broker/broker.h"
 

@@ -30,13 +30,6 @@ static micro_err cancel_left_c(micro_ctx *ctx, const hello_msg *req, hello_answe
     return MICRO_OK;
 }
 
-static void cancel_done(micro_ctx *ctx, micro_err err, const hello_answer *rsp, void *arg)
-{
-    (void)ctx;
-    (void)rsp;
-    *(micro_err *)arg = err;
-}
-
 static micro_err cancel_on(micro_ctx *ctx, const hello_msg *req, hello_answer *rsp)
 {
     cancel_chain *f = micro_ctx_state(ctx);
@@ -45,7 +38,7 @@ static micro_err cancel_on(micro_ctx *ctx, const hello_msg *req, hello_answer *r
 
     if (!f->start)
         return hello_plain_with(ctx, "c", req, rsp, o);
-    hello_plain_start_with(ctx, "c", req, o, cancel_done, err);
+    hello_plain_start_with(ctx, "c", req, o, hello_done, err);
     micro_err waited = micro_ctx_wait(ctx);
     return waited == MICRO_OK ? *err : waited;
 }

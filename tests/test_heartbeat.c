@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Registering again and again, against a registry that forgets what is not. */
-#include "hello.h"
+#include "harness.h"
 #include "raw.h"
 
 typedef struct heartbeat_seen {

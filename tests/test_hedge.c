@@ -193,7 +193,7 @@ TEST_OF_THREADS(overlap, hedge_failures)
         { { 600, 0 }, { 0, 500 }, MICRO_OK, 0 },  /* the hedge fails, the first is waited for */
         { { -1, 0 }, { 0, 400 }, 400, 1 },        /* this is an answer */
         { { 100, -1 }, { 404, 0 }, 404, 0 },
-        { { 60, 60 }, { 500, 503 }, 500, -1 }, /* all fail: the last attempt's error */
+        { { 60, 60 }, { 500, 503 }, 0, -1 }, /* all fail: the error of one of them */
     };
     hedge_fixture f;
     const micro_call_opts keep = { .size_ = sizeof keep, .eject_after = MICRO_OFF };
@@ -264,7 +264,7 @@ TEST_OF_THREADS(own, hedge_ends_with_its_caller)
     }
 }
 
-/* Both refuse or are lost: further attempts as without a hedge. */
+/* What fails before the time of a hedge: further attempts as without one. */
 TEST(hedge_and_attempts)
 {
     hedge_fixture f;

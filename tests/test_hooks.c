@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Hooks among the other steps of a service's life, and what they know: go-micro's Action and its
  * before and after start and stop. */
-#include "hello.h"
+#include "harness.h"
 #include "raw.h"
 
 /* A registry that notes what it is asked, and whether anybody listens then. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The http broker as its peers see it: what it registers, what it answers, what it sends. */
 #include "events.h"
-#include "failing.h"
 
 #define HTTPB_UUID "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 

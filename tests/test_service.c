@@ -315,11 +315,6 @@ TEST_OF_THREADS(own, service_stop_from_another_thread_ends_run)
     }
 }
 
-static void *service_run_again(void *arg)
-{
-    return (void *)(intptr_t)micro_service_run(arg);
-}
-
 static micro_err service_counts(micro_service *svc, void *arg)
 {
     (void)svc;
@@ -338,7 +333,7 @@ TEST_OF_THREADS(own, service_signal_ends_all_that_run)
     for (int i = 0; i < 3; i++) {
         svc[i] = micro_service_new(.registry = reg, .address = "127.0.0.1:0");
         micro_service_on(svc[i], MICRO_AFTER_START, service_counts, &running);
-        pthread_create(&t[i], NULL, service_run_again, svc[i]);
+        pthread_create(&t[i], NULL, hello_run, svc[i]);
     }
     CHECK_EQ_INT(raw_until(&running, 3), 3);
     kill(getpid(), SIGTERM);
@@ -374,7 +369,7 @@ TEST_OF_THREADS(own, service_stop_from_a_handler_over_memory)
 
     hello_say_handle(svc, service_on_stop, NULL);
     micro_service_on(svc, MICRO_AFTER_START, service_counts, &running);
-    pthread_create(&t, NULL, service_run_again, svc);
+    pthread_create(&t, NULL, hello_run, svc);
     CHECK_EQ_INT(raw_until(&running, 1), 1);
     CHECK_EQ_INT(hello_say(ctx, "s", &req, &rsp), MICRO_OK);
     CHECK_EQ_STR(rsp.msg, "stopping");
@@ -392,7 +387,7 @@ static micro_err service_run_twice(micro_service *svc, void *arg)
     pthread_t t;
     void *err;
 
-    pthread_create(&t, NULL, service_run_again, svc);
+    pthread_create(&t, NULL, hello_run, svc);
     pthread_join(t, &err);
     *(micro_err *)arg = (micro_err)(intptr_t)err;
     return MICRO_OK;

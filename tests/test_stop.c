@@ -5,41 +5,16 @@
 
 #include <pthread.h>
 
-/* A registry that asks the test before it forgets a node. */
+/* A registry at which callers that have not heard yet come when it forgets the node. */
 typedef struct stop_registry {
     micro_registry base;
     micro_registry *inner;
-    void (*goodbye)(struct stop_registry *r);
     micro_service *svc;
+    pthread_t late;
     int kept, fresh; /* connections: one that was used before, a new one */
     char out[2][1024];
     bool told;
 } stop_registry;
-
-static micro_err stop_put(micro_registry *self, micro_ctx *ctx, const micro_entry *e, int ttl_ms)
-{
-    return micro_registry_put(((stop_registry *)self)->inner, ctx, e, ttl_ms);
-}
-
-static micro_err stop_del(micro_registry *self, micro_ctx *ctx, const micro_entry *e)
-{
-    stop_registry *r = (stop_registry *)self;
-    micro_err err = micro_registry_del(r->inner, ctx, e);
-
-    r->told = true;
-    r->goodbye(r);
-    return err;
-}
-
-static micro_err stop_get(micro_registry *self, micro_ctx *ctx, const char *name,
-                          micro_entries *out)
-{
-    return micro_registry_get(((stop_registry *)self)->inner, ctx, name, out);
-}
-
-static const micro_registry_ops stop_ops = {
-    .size_ = sizeof stop_ops, .name = "stop", .put = stop_put, .del = stop_del, .get = stop_get
-};
 
 static const char *stop_ask(stop_registry *r, int fd, int which)
 {
@@ -57,21 +32,37 @@ static void *stop_late(void *arg)
     return NULL;
 }
 
-static pthread_t stop_thread;
+static micro_err stop_put(micro_registry *self, micro_ctx *ctx, const micro_entry *e, int ttl_ms)
+{
+    return micro_registry_put(((stop_registry *)self)->inner, ctx, e, ttl_ms);
+}
 
 /* The node says goodbye: callers that have not heard yet are still coming. */
-static void stop_goodbye(stop_registry *r)
+static micro_err stop_del(micro_registry *self, micro_ctx *ctx, const micro_entry *e)
 {
+    stop_registry *r = (stop_registry *)self;
+    micro_err err = micro_registry_del(r->inner, ctx, e);
+
+    r->told = true;
     r->fresh = raw_connect(micro_service_address(r->svc));
-    pthread_create(&stop_thread, NULL, stop_late, r);
+    pthread_create(&r->late, NULL, stop_late, r);
+    return err;
 }
+
+static micro_err stop_get(micro_registry *self, micro_ctx *ctx, const char *name,
+                          micro_entries *out)
+{
+    return micro_registry_get(((stop_registry *)self)->inner, ctx, name, out);
+}
+
+static const micro_registry_ops stop_ops = {
+    .size_ = sizeof stop_ops, .name = "stop", .put = stop_put, .del = stop_del, .get = stop_get
+};
 
 /* True: both were served. */
 static bool stop_once(void)
 {
-    stop_registry r = { .base = { &stop_ops },
-                        .inner = micro_registry_memory_new(),
-                        .goodbye = stop_goodbye };
+    stop_registry r = { .base = { &stop_ops }, .inner = micro_registry_memory_new() };
     char address[128], out[1024];
     int served = 0;
     bool closed;
@@ -85,7 +76,7 @@ static bool stop_once(void)
     CHECK(strstr(stop_ask(&r, r.kept, 0), "Hello p") != NULL);
     CHECK(strstr(r.out[0], "Connection: close") == NULL);
     micro_service_stop(r.svc);
-    pthread_join(stop_thread, NULL);
+    pthread_join(r.late, NULL);
     CHECK(r.told);
     for (int i = 0; i < 2; i++)
         served += strstr(r.out[i], "Hello p") && strstr(r.out[i], "\r\nConnection: close\r\n");

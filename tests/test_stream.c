@@ -405,13 +405,13 @@ TEST_OF_THREADS(stream, stream_slow_reader_holds_the_sender)
 {
     chat_fixture f;
     char text[1001];
-    int one = 4096;
+    int small = 4096;
 
     REQUIRE(chat_begin(&f));
     memset(text, 'x', sizeof text - 1);
     text[1000] = 0;
     int fd = raw_connect(micro_service_address(f.server));
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     char body[1200];
     snprintf(body, sizeof body, "{\"count\":1000000,\"text\":\"%s\"}", text);
     const char *more = "Micro-Endpoint: Chat.Count\r\nMicro-Id: 1\r\nMicro-Stream: 1\r\n";
@@ -440,8 +440,7 @@ TEST_OF_THREADS(stream, stream_send_waits_until_the_deadline)
     chat_msg m = { 1, { text, sizeof text - 1 } };
     micro_err err = MICRO_OK;
     micro_ctx_set_timeout(f.ctx, 1000);
-    while (err == MICRO_OK &&
-           n++ < 100000) /* nobody takes the answers, so that the handler stops */
+    while (err == MICRO_OK && n++ < 100000) /* the answers are not taken: the handler stops */
         err = chat_echo_send_req(st, &m);
     CHECK_EQ_INT(err, MICRO_ETIMEDOUT);
     micro_ctx_set_timeout(f.ctx, MICRO_OFF);
@@ -470,7 +469,7 @@ TEST_OF_THREADS(stream, stream_when_its_service_stops)
     chat_finish(&f);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------
+/* ---- misuse ------------------------------------------------------------------------------------
  */
 
 TEST(stream_tables_and_handlers_are_checked)

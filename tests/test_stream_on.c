@@ -6,7 +6,6 @@ typedef struct streams_got {
     int64_t next, wrong;
     atomic_int messages, ended;
     micro_err err;
-    micro_err code;
     char detail[64];
     int64_t stop; /* sends -1 after so many */
 } streams_got;
@@ -29,7 +28,6 @@ static void streams_end(micro_ctx *ctx, micro_stream *st, micro_err err, void *a
 
     (void)st;
     g->err = err;
-    g->code = micro_ctx_error(ctx)->code;
     snprintf(g->detail, sizeof g->detail, "%s", micro_ctx_error(ctx)->detail.ptr);
     atomic_fetch_add(&g->ended, 1);
 }
@@ -108,8 +106,6 @@ TEST(stream_on_ends_with_its_ctx)
     CHECK_EQ_INT(chat_seen.err, MICRO_ECANCELED);
     chat_finish(&f);
 }
-
-static micro_err streams_sum_handler(micro_ctx *ctx, micro_stream *st);
 
 /* Sends numbers 1 .. stop, as many as there is room for, and ends its side. */
 typedef struct streams_source {

@@ -7,8 +7,8 @@
 #define TRACE_SPAN "00f067aa0ba902b7"
 #define TRACE_IN "00-" TRACE_ID "-" TRACE_SPAN "-01"
 
-#define TRACE_WAYS \
-    (MICRO_OMIT_THREADS ? 2 : 3) /* a handler waits for what it started in threads only */
+/* A handler waits for what it started in threads only. */
+#define TRACE_WAYS (MICRO_OMIT_THREADS ? 2 : 3)
 
 /* ---- one header --------------------------------------------------------------------------- */
 
@@ -99,7 +99,7 @@ TEST(trace_begins_only_where_it_is_told_to)
 
 /* ---- over two hops ------------------------------------------------------------------------- */
 
-/* A calls B; both tell what they saw: "parent state". */
+/* The first calls the last; both note what they saw. */
 MICRO_METHOD(trace_first, "First.Call", hello_msg, hello_answer);
 MICRO_METHOD(trace_last, "Last.Call", hello_msg, hello_answer);
 
@@ -130,13 +130,6 @@ static micro_err trace_on_last(micro_ctx *ctx, const hello_msg *req, hello_answe
     return MICRO_OK;
 }
 
-static void trace_done(micro_ctx *ctx, micro_err err, const hello_answer *rsp, void *arg)
-{
-    (void)ctx;
-    (void)rsp;
-    *(micro_err *)arg = err;
-}
-
 static micro_err trace_on_first(micro_ctx *ctx, const hello_msg *req, hello_answer *rsp)
 {
     trace_pair *p = micro_ctx_state(ctx);
@@ -149,7 +142,7 @@ static micro_err trace_on_first(micro_ctx *ctx, const hello_msg *req, hello_answ
         return trace_last_with(
             ctx, "last", req, rsp,
             MICRO_OPTS(micro_call_opts, .address = req->name.len ? req->name.ptr : NULL));
-    trace_last_start(ctx, "last", req, trace_done, &err);
+    trace_last_start(ctx, "last", req, hello_done, &err);
     micro_err waited = micro_ctx_wait(ctx);
     return err ? err : waited;
 }
