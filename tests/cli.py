@@ -19,9 +19,9 @@ import time
 import cli_describe
 import cli_events
 import cli_stream
-from cli_tools import (check, definition, enter_network, environment, equal, expect, golden, GREETER,
-                       greeter, MICRO, Odd, odd, on_terminal, registered, ROOT, run, Running,
-                       SECONDS, Skip, STARTED, until, words_of)
+from cli_tools import definition, golden, greeter, Odd, odd, on_terminal, STARTED, words_of
+from programs import (check, enter_network, environment, equal, expect, GREETER, MICRO, registered,
+                      ROOT, run, run_tests, Running, SECONDS, Skip, until)
 
 HINT = "\n\nRun 'micro --help' for usage.\n"
 COMMANDS = ["registry", "query, call", "stream", "publish", "subscribe", "health", "stats", "describe",
@@ -652,26 +652,7 @@ def test_completion_in_zsh():
 
 def main():
     enter_network()
-    counts = {"passed": 0, "failed": 0, "skipped": 0}
-    tests = [(name, fn)
-             for names in (globals(), vars(cli_describe), vars(cli_events), vars(cli_stream))
-             for name, fn in names.items() if name.startswith("test_")]
-    for name, fn in tests:
-        if sys.argv[1:] and not any(word in name for word in sys.argv[1:]):
-            continue
-        try:
-            fn()
-            how = "passed"
-        except Skip as why:
-            how = "skipped"
-            print("skipped %s: %s" % (name[5:], why))
-        except (AssertionError, subprocess.TimeoutExpired, OSError, ValueError) as error:
-            how = "failed"
-            print("FAIL  %s: %s" % (name[5:], error))
-        counts[how] += 1
-    more = ", %d skipped" % counts["skipped"] if counts["skipped"] else ""
-    print("%d passed, %d failed%s" % (counts["passed"], counts["failed"], more))
-    return 1 if counts["failed"] or counts["skipped"] or not counts["passed"] else 0
+    return run_tests(globals(), vars(cli_describe), vars(cli_events), vars(cli_stream))
 
 
 if __name__ == "__main__":

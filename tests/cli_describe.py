@@ -2,13 +2,13 @@
 """Tests of micro describe and micro watch; tests/cli.py runs them."""
 
 import json
-import os
 import re
 import signal
 import subprocess
 
-from cli_tools import (BUILD, check, definition, environment, equal, expect, golden, GREETER, MICRO,
-                       odd, registered, run, Running, SECONDS, until)
+from cli_tools import definition, golden, odd
+from programs import (check, environment, equal, expect, GREETER, MICRO, registered, run, Running,
+                      SECONDS, TESTSERVER, until)
 
 
 def test_describe():
@@ -46,7 +46,7 @@ def test_describe_what_go_micro_tells():
 
 
 def test_describe_has_types_that_the_registry_cuts_off():
-    with Running(os.path.join(BUILD, "peer", "testserver"), "--server_address=127.0.0.1:9700"):
+    with Running(TESTSERVER, "--server_address=127.0.0.1:9700"):
         until("it is listed", lambda: "greeter" in run("list", "services")[1])
         service = "go.micro.srv.greeter"
         cut, whole = run("get", "service", service)[1], run("describe", service)[1]

@@ -3,7 +3,7 @@
 
 import signal
 
-from cli_tools import MICRO, Running, equal, expect, registered, run, until
+from programs import equal, expect, MICRO, registered, run, Running, until
 
 
 def subscribers(topic):

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Tests of micro stream, for cli.py."""
-import os
+"""Tests of micro stream; tests/cli.py runs them."""
+
 import re
 import subprocess
 
-from cli_tools import BUILD, MICRO, SECONDS, Running, check, environment, equal, expect, run, until
+from programs import (check, environment, equal, expect, MICRO, run, Running, SECONDS, TESTSERVER,
+                      until)
 
-SERVER = os.path.join(BUILD, "peer", "testserver")
 AT = ["--address=127.0.0.1:9707", "odd"]
 HEAD = "error receiving from odd.%s: "
 
 
 def streaming():
     """The service of the recorded test servers, at AT; on the 2018 protocol, being called by address."""
-    return Running(SERVER, "--registry=memory", "--server_address=127.0.0.1:9707")
+    return Running(TESTSERVER, "--registry=memory", "--server_address=127.0.0.1:9707")
 
 
 def answers():

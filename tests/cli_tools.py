@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What tests/cli.py stands on: runs the command, services, and nodes whose answers are written by
-hand."""
+"""What tests of the micro command stand on beside programs.py: what is registered, and nodes whose
+answers are written by hand."""
 
 import calendar
 import contextlib
@@ -9,86 +9,18 @@ import json
 import os
 import pty
 import re
-import signal
 import subprocess
-import sys
 import threading
 import time
 
-TESTS = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(TESTS)
-BUILD = os.path.abspath(os.environ.get("MICRO_BUILD", os.path.join(ROOT, "build")))
-MICRO = os.path.join(BUILD, "micro")
-GREETER = os.path.join(BUILD, "examples", "greeter")
-NETWORK = "TESTED_NETWORK"
-SETUP = ("link set lo up", "link set lo multicast on", "addr add 10.77.0.1/24 dev lo",
-         "route add 224.0.0.0/4 dev lo")
-SECONDS = 30  # for anything that should take none
+from programs import environment, GREETER, MICRO, run, Running, SECONDS, TESTS, until
+
 STARTED = (calendar.timegm((2025, 11, 22, 9, 12, 17)), calendar.timegm((2025, 11, 22, 9, 16, 18)))
-
-
-class Skip(Exception):
-    """A test that cannot run here."""
-
-
-def enter_network():
-    """Starts this script again in a network that ends at this machine's own loopback."""
-    if NETWORK not in os.environ:
-        os.environ[NETWORK] = "1"
-        how = ["-n"] if os.geteuid() == 0 else ["-r", "-n"]
-        os.execvp("unshare", ["unshare", *how, sys.executable, *sys.argv])
-    for words in SETUP:
-        subprocess.run(["ip", *words.split()], check=True)
 
 
 def golden(name):
     with open(os.path.join(TESTS, "golden", "cli", name), encoding="utf-8") as f:
         return f.read()
-
-
-def environment(changes):
-    """Without MICRO_ variables of whoever runs this."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("MICRO_")}
-    return dict(clean, TZ="UTC", **(changes or {}))
-
-
-def run(*args, env=None, program=MICRO):
-    """Exit code, stdout, stderr."""
-    ran = subprocess.run([program, *args], stdin=subprocess.DEVNULL, capture_output=True,
-                         env=environment(env), timeout=SECONDS, check=False)
-    return ran.returncode, ran.stdout.decode(), ran.stderr.decode()
-
-
-def check(ok, what):
-    if not ok:
-        raise AssertionError(what)
-
-
-def equal(got, wanted, what=""):
-    check(got == wanted, "%s%r\n      instead of %r" % (what and what + ": ", got, wanted))
-
-
-def expect(args, code, out="", err="", env=None):
-    """Everything that a command leaves, byte for byte; out or err may be a pattern."""
-    ran = run(*args, env=env)
-    name = " ".join(args)
-    equal(ran[0], code, "exit code of micro %s (%s)" % (name, ran[2].strip()))
-    for got, wanted, stream in ((ran[1], out, "stdout"), (ran[2], err, "stderr")):
-        if isinstance(wanted, re.Pattern):
-            check(wanted.fullmatch(got), "%s of micro %s: %r" % (stream, name, got))
-        else:
-            equal(got, wanted, "%s of micro %s" % (stream, name))
-
-
-def until(what, attempt):
-    """Tries until it gives something true."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        result = attempt()
-        if result:
-            return result
-        time.sleep(0.05)
-    raise AssertionError("this did not happen: " + what)
 
 
 def on_terminal(*args):
@@ -111,42 +43,9 @@ def on_terminal(*args):
     return out.decode().replace("\r\n", "\n")
 
 
-class Running:
-    """A program in the background, for the length of a `with` block; it must end with 0."""
-
-    def __init__(self, *command, end=signal.SIGTERM, errors="", env=None):
-        self.command, self.end, self.errors, self.env = command, end, errors, environment(env)
-
-    def __enter__(self):
-        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL, env=self.env,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        return self
-
-    def line(self):
-        return self.process.stdout.readline().decode()
-
-    def __exit__(self, kind, *_):
-        self.process.send_signal(self.end)
-        try:
-            _, err = self.process.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
-            raise AssertionError("%s did not end" % self.command[0]) from None
-        if not kind:
-            equal(self.process.returncode, 0, "exit code of %s" % self.command[0])
-            equal(err.decode(), self.errors, "stderr of %s" % self.command[0])
-
-
 def definition(name, *ports, **more):
     nodes = [{"id": "%s-%d" % (name, port), "address": "127.0.0.1", "port": port} for port in ports]
     return json.dumps(dict({"name": name, "version": "1.2.3", "nodes": nodes}, **more))
-
-
-def registered(entry):
-    """micro register for the length of a `with` block, begun when it has said ok."""
-    stays = "registered on mdns until this command is interrupted\n"
-    return Running(MICRO, "register", "service", entry, end=signal.SIGINT, errors=stays)
 
 
 @contextlib.contextmanager

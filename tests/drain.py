@@ -13,21 +13,11 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "netns"))
+from programs import BUILD, check, enter_network, run, run_tests, until
 
-import hosts  # noqa: E402
-
-BUILD = os.path.abspath(os.environ.get("MICRO_BUILD", "build"))
 PEER = os.path.join(BUILD, "peer", "drain")
-MICRO = os.path.join(BUILD, "micro")
 SERVICE = "go.micro.srv.work"
-NETWORK = "TESTED_NETWORK"
 SECONDS = 60  # for anything that should take a few
-
-
-def check(ok, what):
-    if not ok:
-        raise AssertionError(what)
 
 
 def start(*args):
@@ -36,13 +26,8 @@ def start(*args):
 
 
 def found(n):
-    """Waits until so many nodes are there."""
-    end = time.monotonic() + SECONDS
-    have = -1
-    while have != n:
-        check(time.monotonic() < end, "%d nodes are found, not %d" % (have, n))
-        out = subprocess.run([MICRO, "get", "service", SERVICE], capture_output=True, check=False)
-        have = out.stdout.decode().count(SERVICE + "-")
+    until("%d nodes are found" % n,
+          lambda: run("get", "service", SERVICE)[1].count(SERVICE + "-") == n)
 
 
 def end(process, kill=None):
@@ -83,25 +68,8 @@ def test_sigint_under_load():
 
 
 def main():
-    if NETWORK not in os.environ:
-        os.environ[NETWORK] = "1"
-        how = ["-n"] if os.geteuid() == 0 else ["-r", "-n"]
-        os.execvp("unshare", ["unshare", *how, sys.executable, os.path.abspath(__file__),
-                              *sys.argv[1:]])
-    hosts.loopback_host()
-    passed = failed = 0
-    for name, test in sorted(globals().items()):
-        words = sys.argv[1:]
-        if not name.startswith("test_") or (words and not any(w in name for w in words)):
-            continue
-        try:
-            test()
-            passed += 1
-        except (AssertionError, subprocess.TimeoutExpired) as error:
-            print("FAIL  %s: %s" % (name, error))
-            failed += 1
-    print("%d passed, %d failed" % (passed, failed))
-    return failed != 0
+    enter_network()
+    return run_tests(globals())
 
 
 if __name__ == "__main__":

@@ -18,24 +18,7 @@ import sys
 import tempfile
 import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BUILD = os.path.abspath(os.environ.get("MICRO_BUILD", os.path.join(ROOT, "build")))
-MICRO = os.path.join(BUILD, "micro")
-NETWORK = "TESTED_NETWORK"
-SETUP = ("link set lo up", "link set lo multicast on", "addr add 10.77.0.1/24 dev lo",
-         "route add 224.0.0.0/4 dev lo")
-SECONDS = 30  # for anything that should take none
-
-
-def enter_network():
-    """Starts this script again in a network that ends at this machine's own loopback."""
-    if NETWORK not in os.environ:
-        os.environ[NETWORK] = "1"
-        how = ["-n"] if os.geteuid() == 0 else ["-r", "-n"]
-        os.execvp("unshare", ["unshare", *how, sys.executable, os.path.abspath(__file__),
-                              *sys.argv[1:]])
-    for words in SETUP:
-        subprocess.run(["ip", *words.split()], check=True)
+from programs import BUILD, check, enter_network, equal, MICRO, ROOT, run_tests, SECONDS, until
 
 
 def example(name):
@@ -47,26 +30,6 @@ def run(*command, cwd=None, timeout=SECONDS):
     ran = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True,
                          timeout=timeout, check=False)
     return ran.returncode, ran.stdout.decode(), ran.stderr.decode()
-
-
-def check(ok, what):
-    if not ok:
-        raise AssertionError(what)
-
-
-def equal(got, wanted):
-    check(got == wanted, "got %r, not %r" % (got, wanted))
-
-
-def until(what, attempt):
-    """Tries until it gives something true."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        result = attempt()
-        if result:
-            return result
-        time.sleep(0.05)
-    raise AssertionError("this did not happen: " + what)
 
 
 def call(service, method, request, *flags):
@@ -586,19 +549,7 @@ def test_poll_loop_ends():
 
 def main():
     enter_network()
-    passed = failed = 0
-    for name, test in list(globals().items()):
-        if not name.startswith("test_") or not (
-                len(sys.argv) < 2 or any(word in name for word in sys.argv[1:])):
-            continue
-        try:
-            test()
-            passed += 1
-        except (AssertionError, OSError, ValueError, subprocess.TimeoutExpired) as error:
-            print("FAIL  %s: %s" % (name, error))
-            failed += 1
-    print("%d passed, %d failed" % (passed, failed))
-    return 1 if failed or not passed else 0
+    return run_tests(globals())
 
 
 if __name__ == "__main__":

@@ -3,17 +3,16 @@
 """What a Prometheus server gets from GET /metrics: read by Prometheus' own client, held against the
 rules of the text format, and against the calls that were made. $MICRO_BUILD holds the programs."""
 
+import functools
 import http.client
-import os
 import re
 import sys
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cli_tools import BUILD, check, equal, Running, run, until
+from programs import check, equal, run, run_tests, Running, TESTSERVER, until
 
 ADDRESS = "127.0.0.1:9720"
-SERVER = os.path.join(BUILD, "peer", "testserver")
 CALLS = (("Say.Hello", "ok", 40), ("Test.Fail", "client_error", 7), ("Test.Plain", "other_error", 3))
 LINE = re.compile(r'([a-z_]+)(\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)+\})? (\d+(\.\d+)?)')
 
@@ -90,8 +89,7 @@ def test_histograms(text):
 
 
 def main():
-    passed = failed = 0
-    with Running(SERVER, "--registry=memory", "--metrics", "--server_address", ADDRESS,
+    with Running(TESTSERVER, "--registry=memory", "--metrics", "--server_address", ADDRESS,
                  "--server_version", "1.2.3"):
         until("the service answers", lambda: call("Debug.Health")[0] == 0)
         for method, _, count in CALLS:
@@ -99,17 +97,8 @@ def main():
                 call(method)
         call("Say.Nope")
         text = scrape()
-    for name, fn in sorted(globals().items()):
-        if not name.startswith("test_"):
-            continue
-        try:
-            fn(text)
-            passed += 1
-        except (AssertionError, KeyError, ValueError) as error:
-            failed += 1
-            print("FAIL  %s: %s" % (name[5:], error))
-    print("%d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
+    return run_tests({name: functools.partial(fn, text) for name, fn in globals().items()
+                      if name.startswith("test_")})
 
 
 if __name__ == "__main__":

@@ -17,14 +17,11 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BUILD = os.path.abspath(os.environ.get("MICRO_BUILD", os.path.join(ROOT, "build")))
+from programs import BUILD, enter_network, ROOT
+
 LIBRARY = [path for path in (os.path.join(BUILD, "libmicro.a"),
                              os.path.join(os.path.dirname(BUILD), "libmicro.a"))
            if os.path.exists(path)][0]
-NETWORK = "TESTED_NETWORK"
-SETUP = ("link set lo up", "link set lo multicast on", "addr add 10.77.0.1/24 dev lo",
-         "route add 224.0.0.0/4 dev lo")
 PAGES = ["README.md", "SECURITY.md", "CHANGELOG.md", "tests/README.md"] + sorted(
     os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(ROOT, "docs", "*.md")))
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror",
@@ -40,16 +37,6 @@ GIVEN = {
     "docs/embedding.md": {"svc": "micro_service *svc = NULL;"},
 }
 DECLARED = r"\b(?:const )?\w+ \*?%s\b(?= =|;|,)"
-
-
-def enter_network():
-    """Starts this script again in a network that ends at this machine's own loopback."""
-    if NETWORK not in os.environ:
-        os.environ[NETWORK] = "1"
-        how = ["-n"] if os.geteuid() == 0 else ["-r", "-n"]
-        os.execvp("unshare", ["unshare", *how, sys.executable, os.path.abspath(__file__)])
-    for words in SETUP:
-        subprocess.run(["ip", *words.split()], check=True)
 
 
 def read(page):

@@ -17,7 +17,7 @@ import sys
 import threading
 
 import replay_wire as wire
-from cli_tools import MICRO, Running, check, enter_network, equal, expect, registered, run, until
+from programs import check, enter_network, equal, expect, MICRO, registered, run, Running, until
 
 EVENTS = os.path.join(wire.HERE, "golden", "events")
 LATE, OLD = "micro.http.broker", "go.micro.http.broker"

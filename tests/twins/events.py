@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from cli_tools import BUILD, MICRO, Running, check, enter_network, equal, run, until
+from programs import BUILD, check, enter_network, equal, MICRO, run, Running, until
 
 PUBSUB = os.path.join(BUILD, "examples", "pubsub")
 TICKS = "go.micro.topic.ticks"  # of examples/pubsub
