@@ -4,20 +4,16 @@
 import re
 import subprocess
 
-from programs import (check, environment, equal, expect, MICRO, run, Running, SECONDS, TESTSERVER,
-                      until)
+from programs import (check, environment, equal, expect, MICRO, run, SECONDS, serving, TESTSERVER)
 
-AT = ["--address=127.0.0.1:9707", "odd"]
+ADDRESS = "127.0.0.1:9707"
+AT = ["--address=" + ADDRESS, "odd"]
 HEAD = "error receiving from odd.%s: "
 
 
 def streaming():
-    """The service of the recorded test servers, at AT; on the 2018 protocol, being called by address."""
-    return Running(TESTSERVER, "--registry=memory", "--server_address=127.0.0.1:9707")
-
-
-def answers():
-    until("the service answers", lambda: run("call", AT[0], "x", "Say.Hello")[0] == 0)
+    """The service of the recorded test servers; on the 2018 protocol, being called by address."""
+    return serving(TESTSERVER, ADDRESS)
 
 
 def stream(*args, lines=""):
@@ -29,7 +25,6 @@ def stream(*args, lines=""):
 
 def test_stream_prints_what_comes():
     with streaming():
-        answers()
         equal(stream(*AT, "Test.Count", '{"name":"2"}'),
               (0, '{\n\t"msg": "0"\n}\n{\n\t"msg": "1"\n}\n', ""))
         equal(stream("--json", *AT, "Test.Count", '{"name":', '"12"}'),
@@ -43,7 +38,6 @@ def test_stream_prints_what_comes():
 
 def test_stream_lines_go_and_come_at_once():
     with streaming():
-        answers()
         one = subprocess.Popen([MICRO, "stream", "--json", *AT, "Test.Bidi", '{"name":"0"}'],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for n in range(20):
@@ -56,7 +50,6 @@ def test_stream_lines_go_and_come_at_once():
 
 def test_stream_ends_after_silence():
     with streaming():
-        answers()
         equal(stream("--json", "--timeout=200ms", *AT, "Test.Bidi", '{"name":"a"}'),
               (0, '{"msg":"echo a"}\n', ""))
         code, out, err = stream("--timeout=200ms", *AT, "Test.Bidi", '{"name":"after"}')
@@ -66,7 +59,6 @@ def test_stream_ends_after_silence():
 
 def test_stream_fails():
     with streaming():
-        answers()
         equal(stream("--json", *AT, "Test.Bidi", '{"name":"a"}', lines='{"name":"fail"}\n'),
               (1, '{"msg":"echo a"}\n', '{"id":"go.micro.srv.greeter","code":403,"detail":"no more",'
                                         '"status":"Forbidden"}\n'))

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from programs import environment, GREETER, MICRO, run, Running, SECONDS, TESTS, until
+from programs import environment, MICRO, SECONDS, TESTS
 
 STARTED = (calendar.timegm((2025, 11, 22, 9, 12, 17)), calendar.timegm((2025, 11, 22, 9, 16, 18)))
 
@@ -46,15 +46,6 @@ def on_terminal(*args):
 def definition(name, *ports, **more):
     nodes = [{"id": "%s-%d" % (name, port), "address": "127.0.0.1", "port": port} for port in ports]
     return json.dumps(dict({"name": name, "version": "1.2.3", "nodes": nodes}, **more))
-
-
-@contextlib.contextmanager
-def greeter(address):
-    """A greeter that answers at address."""
-    with Running(GREETER, "--registry=memory", "--server_address", address):
-        until("the greeter answers",
-              lambda: run("call", "--address", address, "x", "Say.Hello")[0] == 0)
-        yield
 
 
 class Odd(http.server.BaseHTTPRequestHandler):

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-from programs import BUILD, check, enter_network, equal, MICRO, ROOT, run_tests, SECONDS, until
+from programs import BUILD, check, enter_network, equal, MICRO, ROOT, run_tests, SECONDS, subscribed, until
 
 
 def example(name):
@@ -497,14 +497,9 @@ def lines_of(service, wanted):
     return seen
 
 
-def subscribers(n):
-    until("%d subscribe" % n,
-          lambda: run(MICRO, "get", "service", "topic:" + TICKS)[1].count("broker-") == n)
-
-
 def test_pubsub():
     with pubsub() as one, pubsub() as two:
-        subscribers(2)
+        subscribed(TICKS, 2)
         for service in (one, two):
             for line in lines_of(service, TICKS + r": tick [2-9]\d* from " + PUBSUB):
                 check(re.fullmatch(TICKS + r": tick \d+ from " + PUBSUB, line), line)
@@ -515,7 +510,7 @@ def test_pubsub():
 
 def test_pubsub_in_a_queue():
     with pubsub("--queue=q") as one, pubsub("--queue=q") as two:
-        subscribers(2)
+        subscribed(TICKS, 2)
         for i in range(1, 11):
             equal(run(MICRO, "publish", TICKS, json.dumps({"id": "mine", "number": i})),
                   (0, "", ""))

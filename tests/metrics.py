@@ -10,7 +10,7 @@ import sys
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from programs import check, equal, run, run_tests, Running, TESTSERVER, until
+from programs import check, equal, run, run_tests, serving, TESTSERVER
 
 ADDRESS = "127.0.0.1:9720"
 CALLS = (("Say.Hello", "ok", 40), ("Test.Fail", "client_error", 7), ("Test.Plain", "other_error", 3))
@@ -89,9 +89,7 @@ def test_histograms(text):
 
 
 def main():
-    with Running(TESTSERVER, "--registry=memory", "--metrics", "--server_address", ADDRESS,
-                 "--server_version", "1.2.3"):
-        until("the service answers", lambda: call("Debug.Health")[0] == 0)
+    with serving(TESTSERVER, ADDRESS, "--metrics", "--server_version=1.2.3"):
         for method, _, count in CALLS:
             for _ in range(count):
                 call(method)

@@ -2,6 +2,7 @@
 """What tests of programs stand on: a network of their own, programs that run in it, and what is
 expected of them."""
 
+import contextlib
 import os
 import re
 import signal
@@ -107,10 +108,41 @@ class Running:
             equal(err.decode(), self.errors, "stderr of %s" % self.command[0])
 
 
-def registered(entry):
-    """micro register for the length of a `with` block, begun when it has said ok."""
+def rest(*programs):
+    """Ends them; the lines of each that were not read yet."""
+    for one in programs:
+        one.process.send_signal(one.end)
+    said = [one.process.stdout.read().decode().splitlines() for one in programs]
+    for one in programs:
+        one.process.wait(SECONDS)
+    return said
+
+
+@contextlib.contextmanager
+def registered(*entries):
+    """A micro register for each entry, begun when all have said ok."""
     stays = "registered on mdns until this command is interrupted\n"
-    return Running(MICRO, "register", "service", entry, end=signal.SIGINT, errors=stays)
+    with contextlib.ExitStack() as stack:
+        commands = [stack.enter_context(Running(MICRO, "register", "service", entry,
+                                                end=signal.SIGINT, errors=stays))
+                    for entry in entries]
+        equal([command.line() for command in commands], ["ok\n"] * len(entries))
+        yield
+
+
+@contextlib.contextmanager
+def serving(program, address, *flags):
+    """A service that answers at address, and is in no registry that others see."""
+    with Running(program, "--registry=memory", "--server_address", address, *flags):
+        until("the service answers",
+              lambda: run("call", "--address", address, "x", "Debug.Health")[0] == 0)
+        yield
+
+
+def subscribed(topic, count):
+    """Waits until so many subscribe to a topic."""
+    until("%d subscribe to %s" % (count, topic),
+          lambda: run("get", "service", "topic:" + topic)[1].count("broker-") == count)
 
 
 def run_tests(*modules):

@@ -6,7 +6,6 @@ Runs in a network of its own. $MICRO_BUILD/micro is the command.
 
     tests/replay_events.py [WORD...]    only the captures whose name holds one of the words"""
 import base64
-import contextlib
 import glob
 import json
 import os
@@ -246,10 +245,8 @@ def publisher_sends(name, connections):
         for sent, replies in connections:
             ident = re.search(r"id=([^ ]+)", sent[0].first).group(1)
             seats.setdefault(ident, (sent[0], Recorded([r.raw for r in replies], cut)))
-        with contextlib.ExitStack() as stays:
-            for first, seat in seats.values():
-                one = stays.enter_context(registered(definition(first, seat.port, queue)))
-                equal(one.line(), "ok\n")
+        entries = [definition(first, seat.port, queue) for first, seat in seats.values()]
+        with registered(*entries):
             for body in sent_once:
                 text = body.decode("utf-8", "surrogateescape")
                 expect(["--log_level=warn", "publish", *flags, "--content_type", kind,

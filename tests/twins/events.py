@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from programs import BUILD, check, enter_network, equal, MICRO, run, Running, until
+from programs import BUILD, check, enter_network, equal, MICRO, rest, run, Running, subscribed
 
 PUBSUB = os.path.join(BUILD, "examples", "pubsub")
 TICKS = "go.micro.topic.ticks"  # of examples/pubsub
@@ -44,21 +44,6 @@ def twin(*args):
     done = subprocess.run([sys.argv[1], *args], capture_output=True, timeout=60, check=False)
     equal((done.returncode, done.stderr.decode()), (0, ""))
     return done.stdout.decode().splitlines()
-
-
-def rest(*programs):
-    """Ends them; what each has said that was not read yet."""
-    for p in programs:
-        p.process.send_signal(p.end)
-    said = [p.process.stdout.read().decode().splitlines() for p in programs]
-    for p in programs:
-        p.process.wait(timeout=60)
-    return said
-
-
-def subscribed(topic, count):
-    until("%d subscribe to %s" % (count, topic),
-          lambda: run("get", "service", "topic:" + topic)[1].count("broker-") == count)
 
 
 # ---- Go publishes --------------------------------------------------------------------------------
