@@ -85,6 +85,8 @@ class Service:
         return self.process.returncode
 
     def __exit__(self, kind, value, trace):
+        if kind:
+            self.end = signal.SIGTERM  # whatever it waits for
         code = self.stop()
         if kind:
             if self.err:
@@ -323,9 +325,6 @@ def test_cpp():
     equal(run(example("cpp"), "pear")[:2], (1, ""))
 
 
-BOARD = "go.micro.srv.board"
-
-
 def test_async():
     names = ["n%d" % i for i in range(200)]
     with greeter():
@@ -363,19 +362,16 @@ def test_middleware():
            "served go.micro.srv.vault Debug.Health: ok"])
 
 
-def ended(service):
-    """Exit code and output of a service that ends by itself."""
-    out, err = service.process.communicate(timeout=SECONDS)
-    return service.process.returncode, out, err
+def nodes_of(service):
+    return run(MICRO, "get", "service", service)[1].count(service + "-")
 
 
 def test_function():
     for name in NAMES:
-        service = Service("function", found="greeter", end=None).__enter__()
-        for method in ("Debug.Health", "Debug.Stats"):
-            equal(run(MICRO, "call", "greeter", method, "{}")[0], 0)
-        equal(call("greeter", "Greeter.Hello", {"name": name})["greeting"], "Hello " + name)
-        equal(ended(service), (0, b"", b""))
+        with Service("function", found="greeter", end=None):  # it ends by itself
+            for method in ("Debug.Health", "Debug.Stats"):
+                equal(run(MICRO, "call", "greeter", method, "{}")[0], 0)
+            equal(call("greeter", "Greeter.Hello", {"name": name})["greeting"], "Hello " + name)
         code, _, err = run(MICRO, "call", "greeter", "Greeter.Hello", "{}")
         check(code != 0 and err, "it is still there: %r" % err)
 
@@ -387,12 +383,11 @@ def test_function_ends_well():
 
 def test_functions_side_by_side():
     """As many calls as there are functions: each serves one, whatever they choose at first."""
-    services = [Service("function", end=None).__enter__() for _ in range(3)]
-    until("three are found", lambda: nodes_of("greeter") == 3)
-    for i in range(3):
-        equal(call("greeter", "Greeter.Hello", {"name": str(i)})["greeting"], "Hello %d" % i)
-    for service in services:
-        equal(ended(service), (0, b"", b""))
+    with Service("function", end=None), Service("function", end=None), \
+            Service("function", end=None):
+        until("three are found", lambda: nodes_of("greeter") == 3)
+        for i in range(3):
+            equal(call("greeter", "Greeter.Hello", {"name": str(i)})["greeting"], "Hello %d" % i)
 
 
 NOTES = "go.micro.srv.notes"
@@ -404,33 +399,24 @@ def note(*words):
     return out
 
 
-def nodes_of(service):
-    return run(MICRO, "get", "service", service)[1].count(service + "-")
-
-
 def test_strategy():
     keys = ["key %d" % i for i in range(40)]
-    services = [Service("strategy").__enter__() for _ in range(3)]
-    until("three are found", lambda: nodes_of(NOTES) == 3)
-    at = {key: note("put", key, "text of " + key) for key in keys}
-    equal(len(set(at.values())), 3)
-    for key in keys:
-        equal(note("get", key), "text of %s at %s" % (key, at[key]))
-    code, _, err = run(example("strategy"), "get", "no such key")
-    check(code == 1 and "no note no such key" in err, "it said %r" % err)
-    equal(run(example("strategy"), "lose", "key 1")[0], 2)
-    services.pop().__exit__(None, None, None)
-    until("two are found", lambda: nodes_of(NOTES) == 2)
-    found = [key for key in keys if run(example("strategy"), "get", key)[0] == 0]
-    for key in found:
-        equal(note("get", key), "text of %s at %s" % (key, at[key]))
-    equal(len({at[key] for key in keys if key not in found}), 1)  # those of the node that has gone
-    for service in services:
-        service.__exit__(None, None, None)
-
-
-def board():
-    return call(BOARD, "Board.Read", {})
+    with Service("strategy"), Service("strategy"):
+        with Service("strategy"):
+            until("three are found", lambda: nodes_of(NOTES) == 3)
+            at = {key: note("put", key, "text of " + key) for key in keys}
+            equal(len(set(at.values())), 3)
+            for key in keys:
+                equal(note("get", key), "text of %s at %s" % (key, at[key]))
+            code, _, err = run(example("strategy"), "get", "no such key")
+            check(code == 1 and "no note no such key" in err, "it said %r" % err)
+            equal(run(example("strategy"), "lose", "key 1")[0], 2)
+        until("two are found", lambda: nodes_of(NOTES) == 2)
+        found = [key for key in keys if run(example("strategy"), "get", key)[0] == 0]
+        for key in found:
+            equal(note("get", key), "text of %s at %s" % (key, at[key]))
+        lost = {at[key] for key in keys if key not in found}
+        equal(len(lost), 1)  # those of the node that has gone
 
 
 STREAM = "go.micro.srv.stream"
@@ -516,6 +502,13 @@ def test_pubsub_in_a_queue():
                   (0, "", ""))
     numbers = re.findall(r": mine (\d+) from micro\n", one.out + two.out)
     equal(sorted(map(int, numbers)), list(range(1, 11)))
+
+
+BOARD = "go.micro.srv.board"
+
+
+def board():
+    return call(BOARD, "Board.Read", {})
 
 
 def test_poll_loop():
