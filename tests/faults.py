@@ -13,23 +13,16 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-BUILD = os.environ.get("MICRO_BUILD", os.path.join(os.path.dirname(HERE), "build"))
-sys.path.insert(0, os.path.join(HERE, "netns"))
+from programs import BUILD, loopback_host, TESTS
 
-from hosts import loopback_host  # noqa: E402
+sys.path.insert(0, os.path.join(TESTS, "netns"))
+
+import cases  # noqa: E402
+from cases import case  # noqa: E402
 
 SECONDS = 60  # for whatever a loaded machine makes of it
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
 
 
 def program(name):
@@ -216,38 +209,5 @@ def chaos():
     assert sum(1 for a in addresses if attempts(said, a)) >= 6, said
 
 
-def run(name):
-    argv = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
-    argv += [sys.executable, os.path.abspath(__file__), "--here", name]
-    began = time.time()
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
-        try:
-            process.wait(timeout=90)
-        except subprocess.TimeoutExpired:
-            log.write(b"out of time\n")
-        failed = process.poll() != 0
-        try:
-            os.killpg(process.pid, signal.SIGKILL)  # what the case has left behind
-        except ProcessLookupError:
-            pass
-        process.wait()
-        if failed:
-            log.seek(0)
-            print(log.read().decode(errors="replace"))
-    print("%s  %s (%.1f s)" % ("FAIL" if failed else "ok  ", name, time.time() - began), flush=True)
-    return not failed
-
-
-def main():
-    if sys.argv[1:2] == ["--here"]:
-        CASES[sys.argv[2]]()
-        return 0
-    names = sys.argv[1:] or list(CASES)
-    passed = sum(run(name) for name in names)
-    print("%d passed, %d failed" % (passed, len(names) - passed))
-    return passed != len(names)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cases.main(90))

@@ -26,14 +26,19 @@ class Skip(Exception):
     """A test that cannot run here."""
 
 
+def loopback_host():
+    """Makes the network namespace that this runs in a host that multicasts on lo."""
+    for words in SETUP:
+        subprocess.run(["ip", *words.split()], check=True)
+
+
 def enter_network():
     """Starts this script again in a network that ends at this machine's own loopback."""
     if NETWORK not in os.environ:
         os.environ[NETWORK] = "1"
         how = ["-n"] if os.geteuid() == 0 else ["-r", "-n"]
         os.execvp("unshare", ["unshare", *how, sys.executable, *sys.argv])
-    for words in SETUP:
-        subprocess.run(["ip", *words.split()], check=True)
+    loopback_host()
 
 
 def environment(changes):

@@ -1,26 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Cases of the micro command; tests/netns/mdns.py runs them."""
+"""Cases of the micro command; mdns.py runs them."""
 
 import os
 import subprocess
 import time
 
-from hosts import Driver, loopback_host
+from cases import case
+from hosts import Driver
+from programs import equal, GREETER, loopback_host, MICRO
 
 SERVICE = "go.micro.srv.greeter"
 
 
-def equal(got, wanted):
-    assert got == wanted, "%r, not %r" % (got, wanted)
-
-
+@case
 def command_watches():
     """micro watch: what comes, changes and goes, and a service that is killed, when its TTL is over;
     one that lives is heard of again meanwhile."""
     loopback_host()
-    build = os.environ["MICRO_BUILD"]
-    watch = subprocess.Popen([os.path.join(build, "micro"), "watch"], stdout=subprocess.PIPE,
-                             text=True)
+    watch = subprocess.Popen([MICRO, "watch"], stdout=subprocess.PIPE, text=True)
     a = Driver(os.environ["MDNS_DRIVER"])
 
     def line(action, name, node, address):
@@ -33,12 +30,11 @@ def command_watches():
     line("create", SERVICE, "a1", "127.0.0.1:7070")
     a.quit()
     line("delete", SERVICE, "a1", "127.0.0.1:7070")
-    greeter = os.path.join(build, "examples", "greeter")
     short = ["--register_ttl=2", "--register_interval=1"]
-    lives = subprocess.Popen([greeter, "--server_name=lives", "--server_id=1",
+    lives = subprocess.Popen([GREETER, "--server_name=lives", "--server_id=1",
                               "--server_address=127.0.0.1:8081", *short])
     line("create", "lives", "lives-1", "127.0.0.1:8081")
-    dies = subprocess.Popen([greeter, "--server_name=dies", "--server_id=1",
+    dies = subprocess.Popen([GREETER, "--server_name=dies", "--server_id=1",
                              "--server_address=127.0.0.1:8082", *short])
     line("create", "dies", "dies-1", "127.0.0.1:8082")
     time.sleep(4)

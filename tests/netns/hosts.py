@@ -21,12 +21,6 @@ def sh(command):
     subprocess.run(command, shell=True, check=True)
 
 
-def loopback_host():
-    """Makes this namespace a host that multicasts on lo."""
-    sh("ip link set lo up; ip link set lo multicast on; ip addr add 10.77.0.1/24 dev lo; "
-       "ip route add 224.0.0.0/4 dev lo")
-
-
 class Host:
     """A namespace beside this one, kept by a process that sleeps."""
 

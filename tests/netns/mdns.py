@@ -8,7 +8,6 @@
 Needs ip and unshare, python3-zeroconf, avahi-daemon; for the twin, a Go compiler."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,30 +15,18 @@ import sys
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, HERE)
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+import cases  # noqa: E402
+import command  # noqa: E402, F401  its cases
 import hosts  # noqa: E402
-from command import command_watches  # noqa: E402
-from hosts import Driver, Host, Sniffer, Switch, ask, cable, loopback_host, lossy  # noqa: E402
+from cases import case  # noqa: E402
+from hosts import Driver, Host, Sniffer, Switch, ask, cable, lossy  # noqa: E402
+from programs import equal, loopback_host, ROOT  # noqa: E402
 
 DRIVER = os.environ.get("MDNS_DRIVER", "")
 TWIN = os.environ.get("MDNS_TWIN", "")
 SERVICE = "go.micro.srv.greeter"
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
-
-
-case(command_watches)
-
-
-def equal(got, wanted):
-    assert got == wanted, "%r, not %r" % (got, wanted)
 
 
 def put(driver, node, address, ttl=0, version="1.0.0", more=""):
@@ -629,45 +616,14 @@ def compile_twin(folder):
     return out
 
 
-def run(name):
-    """One case, in a namespace and a process of its own."""
-    argv = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
-    argv += [sys.executable, os.path.abspath(__file__), "--here", name]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
-        try:
-            process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            log.write(b"out of time\n")
-        failed = process.poll() != 0
-        try:
-            os.killpg(process.pid, signal.SIGKILL)  # what the case has left behind
-        except ProcessLookupError:
-            pass
-        process.wait()
-        if failed:
-            log.seek(0)
-            print(log.read().decode(errors="replace"))
-    print("%s  %s" % ("FAIL" if failed else "ok  ", name), flush=True)
-    return not failed
-
-
 def main():
-    if sys.argv[1:2] == ["--here"]:
-        CASES[sys.argv[2]]()
-        return 0
-    names = sys.argv[1:] or list(CASES)
-    folder = tempfile.mkdtemp()
-    try:
+    wanted = sys.argv[1:] or cases.CASES
+    with tempfile.TemporaryDirectory() as folder:
         if not DRIVER:
             os.environ["MDNS_DRIVER"] = compile_driver(folder)
-        if not TWIN and "hashicorp_twin" in names:
+        if not TWIN and "hashicorp_twin" in wanted:
             os.environ["MDNS_TWIN"] = compile_twin(folder)
-        passed = sum(run(name) for name in names)
-    finally:
-        shutil.rmtree(folder)
-    print("%d passed, %d failed" % (passed, len(names) - passed))
-    return passed != len(names)
+        return cases.main(60)
 
 
 if __name__ == "__main__":
