@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Feeds our client the bytes that recorded servers sent, and checks what it sent and what it says.
 
-    replay_client.py --client build/tests/testclient [--filter REGEX]
+    replay_client.py --client build/asan/peer/testclient [--filter REGEX]
 
 A scripted server answers the k-th request with the k-th recorded reply: whole, a header line at a
 time (as Go peers write), and byte by byte; a piece is sent only when the one before has been read.
@@ -25,7 +25,7 @@ import replay_wire as wire
 ODD = os.path.join(wire.GOLDEN, "odd-servers.txt")
 PATIENCE = 20
 SERVICE = "go.micro.srv.greeter"
-EIO, ETIMEDOUT, EREMOTE = -8, -5, -22  # of micro.h
+EIO, ETIMEDOUT, EOS, EREMOTE = -8, -5, -14, -22  # of micro.h
 JSON, RPC = "application/json", "application/json-rpc"
 PROTOS = ("application/protobuf", "application/proto-rpc", "application/octet-stream")
 SNAKE = {"bigNumber": "big_number", "smallNumber": "small_number", "isOn": "is_on",
@@ -395,14 +395,9 @@ class Scripted:
         data = b""
         try:
             while True:
-                m = wire.cut_message(data)
+                m, data = wire.receive(sock, data)
                 if m is None:
-                    more = sock.recv(65536)
-                    if not more:
-                        break
-                    data += more
-                    continue
-                data = data[len(m.raw):]
+                    break
                 with self.lock:
                     k = len(self.requests)
                     self.requests.append(m)

@@ -6,7 +6,6 @@ Runs in a network of its own. $MICRO_BUILD/micro is the command.
 
     tests/replay_events.py [WORD...]    only the captures whose name holds one of the words"""
 import base64
-import glob
 import json
 import os
 import re
@@ -51,14 +50,10 @@ def topic_of(request):
     return sent and (sent[0].get(":topic") or sent[0].get("Micro-Topic"))
 
 
-def receive(sock):
-    data, message = b"", None
-    while message is None:
-        more = sock.recv(65536)
-        check(more, "closed after %r" % data)
-        data += more
-        message = wire.cut_message(data)
-    return message
+def reply_of(sock):
+    reply, rest = wire.receive(sock, b"")
+    check(reply, "closed after %r" % rest)
+    return reply
 
 
 def fields(reply):
@@ -148,9 +143,9 @@ def subscriber_gets(name, request, reply, deviates):
             sock = ours.connect()
             for piece in cut:
                 sock.sendall(piece)
-            equal(fields(receive(sock)), wanted, "%s in %d pieces" % (name, len(cut)))
+            equal(fields(reply_of(sock)), wanted, "%s in %d pieces" % (name, len(cut)))
             sock.sendall(ours.ours(marker(ours.topic)))  # the connection is still good
-            equal(fields(receive(sock)), ("200 OK", "", ""), name)
+            equal(fields(reply_of(sock)), ("200 OK", "", ""), name)
             if delivered:
                 equal(ours.line(), expected_line(request), name)
             equal(ours.line(), '"marker"', name)
@@ -180,19 +175,12 @@ class Recorded:
 
     def connection(self, sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        data = b""
-        while True:
-            request = wire.cut_message(data)
-            if request is None:
-                more = sock.recv(65536)
-                if not more:
-                    return
-                data += more
-                continue
-            data = data[len(request.raw):]
+        request, data = wire.receive(sock, b"")
+        while request:
             self.requests.append(request)
             for piece in self.cut(self.answers[0]):
                 sock.sendall(piece)
+            request, data = wire.receive(sock, data)
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
@@ -281,7 +269,7 @@ def main():
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     passed = failed = 0
     roles = index()
-    there = {os.path.basename(p)[:-len(".http")] for p in glob.glob(os.path.join(EVENTS, "*.http"))}
+    there = {c.name for c in wire.captures("", EVENTS)}
     if there != set(roles):
         print("FAIL  INDEX.md and the files differ: %s" % sorted(there ^ set(roles)))
         failed += 1

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Feeds our server the bytes that recorded clients sent, and compares what it answers.
 
-    replay_server.py --server build/tests/testserver [--filter REGEX]
+    replay_server.py --server build/asan/peer/testserver [--filter REGEX]
     replay_server.py --connect HOST:PORT --as-captured --filter 'rpc-'    proves this program itself
 
 Every capture is sent whole, byte by byte, and cut in two at every offset (long ones: at a sample of
@@ -10,7 +10,6 @@ offsets); a piece is sent only when the one before has been read. Compared: stat
 Micro-Error, the body byte for byte, and whether the connection stays open. What differs on purpose
 stands in golden/deviations.md; a deviation that does not occur is a failure too."""
 import argparse
-import os
 import re
 import select
 import signal

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Replays recorded streams: the clients' bytes against our service, the servers' against our client.
 
-    replay_streams.py --server build/tests/testserver --client build/tests/testclient [--filter REGEX]
+    replay_streams.py --server build/asan/peer/testserver --client build/asan/peer/testclient
+                      [--filter REGEX]
 
 Messages of a stream are unpaired, so what a turn of one side gets as an answer is a list. Our service
 gets every turn whole, byte by byte, and cut in two at every offset; each reply's status, Content-Type,
@@ -13,7 +14,6 @@ import argparse
 import concurrent.futures
 import json
 import os
-import re
 import socket
 import struct
 import subprocess
@@ -22,18 +22,13 @@ import threading
 import time
 
 import replay_wire as wire
-from replay_client import PROTOS, frames, pieces, proto_fields
+from replay_client import EOS, EREMOTE, PROTOS, frames, pieces, proto_fields
 from replay_server import PROBE, PROBE_BODY, Server, Tally
 
 GOLDEN = os.path.join(wire.HERE, "golden", "streams")
 PATIENCE = 8.0
 QUIET = 0.03    # seconds in which nothing may come, where nothing was recorded
 MAX_CUTS = 400  # of one capture
-
-
-def captures(pattern):
-    return [wire.Capture(os.path.join(GOLDEN, f)) for f in sorted(os.listdir(GOLDEN))
-            if f.endswith(".http") and re.search(pattern or "", f[:-len(".http")])]
 
 
 def index():
@@ -211,7 +206,7 @@ def play_server(args, tally):
     server = Server(args)
     devs = wire.deviations("stream")[0]
     known = index()
-    scripts = [Script(c, devs.get(c.name, [])) for c in captures(args.filter)
+    scripts = [Script(c, devs.get(c.name, [])) for c in wire.captures(args.filter, GOLDEN)
                if "server" in known[c.name]]
     tally.check("every deviation occurs",
                 ["%s does not" % d for s in scripts for d in s.devs if not d.seen])
@@ -286,15 +281,10 @@ class Peer:
                         sock.sendall(piece)
                         if self.mode != "whole":
                             unread.wait([(peer, sock.getsockname())], 0.05)
-                m = wire.cut_message(data)
-                if m is not None:
-                    data = data[len(m.raw):]
-                    self.requests.append(m)
-                    continue
-                more = sock.recv(1 << 16)
-                if not more:
+                m, data = wire.receive(sock, data)
+                if m is None:
                     break
-                data += more
+                self.requests.append(m)
             sock.close()
         except OSError as e:
             self.problem = str(e)
@@ -374,7 +364,7 @@ class Case:
     def _compare(want, line):
         kind, value = want
         if kind == "eos":
-            return [] if line["err"] == -14 else ["expected the end, got %s" % line]
+            return [] if line["err"] == EOS else ["expected the end, got %s" % line]
         if kind == "msg":
             have = line["result"].get("msg", line["result"].get("count"))
             return [] if line["err"] == 0 and have == value else ["expected %r, got %s" % (value, line)]
@@ -383,7 +373,7 @@ class Case:
             same = line["err"] == o["code"] and line["id"] == o["id"] and \
                 line["detail"] == o["detail"]
         except ValueError:
-            same = line["err"] == -22 and line["detail"] == value
+            same = line["err"] == EREMOTE and line["detail"] == value
         return [] if same else ["expected the error %s, got %s" % (value, line)]
 
     def _sent(self, peer):
@@ -411,7 +401,7 @@ class Case:
 
 def play_client(args, tally):
     known = index()
-    cases = [Case(c) for c in captures(args.filter) if "client" in known[c.name]]
+    cases = [Case(c) for c in wire.captures(args.filter, GOLDEN) if "client" in known[c.name]]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         jobs = [(case, mode, pool.submit(case.run, args.client, mode))
                 for case in cases for mode in ("whole", "lines", "bytes")]
@@ -423,7 +413,7 @@ def play_client(args, tally):
 def table_problems(args):
     if args.filter:
         return []
-    files, known = {c.name for c in captures("")}, index()
+    files, known = {c.name for c in wire.captures("", GOLDEN)}, index()
     out = ["the index and the files differ: %s" % n for n in sorted(files ^ set(known))]
     devs, reasons = wire.deviations("stream")
     if reasons > 20:

@@ -143,6 +143,19 @@ def cut_message(data, head_only=False, closed=False):
     return m
 
 
+def receive(sock, data):
+    """The next message of a connection, and what has come behind it; data: what was there before.
+    None for the message when the connection ends first."""
+    while True:
+        m = cut_message(data)
+        if m is not None:
+            return m, data[len(m.raw):]
+        more = sock.recv(1 << 16)
+        if not more:
+            return None, data
+        data += more
+
+
 def messages(data, closed=True, heads=()):
     """All messages in data; what is no message is one with `problem` set. heads: numbers of final
     replies that answer HEAD."""
@@ -278,11 +291,11 @@ def table_problems():
     return out
 
 
-def captures(pattern):
+def captures(pattern, folder=GOLDEN):
     out = []
-    for file in sorted(os.listdir(GOLDEN)):
+    for file in sorted(os.listdir(folder)):
         if file.endswith(".http") and re.search(pattern or "", file[:-len(".http")]):
-            out.append(Capture(os.path.join(GOLDEN, file)))
+            out.append(Capture(os.path.join(folder, file)))
     return out
 
 

@@ -23,7 +23,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FAULT = {"id": "go.micro.srv.greeter", "code": 400, "detail": "bad name John", "status": "Bad Request"}
-EIO, ETIMEDOUT, EREMOTE = -8, -5, -22  # of micro.h
+EIO, ETIMEDOUT, EOS, EREMOTE = -8, -5, -14, -22  # of micro.h
 SAMPLE = {"name": "a<b", "big_number": 9007199254740993, "small_number": 7, "ratio": 1.5,
           "is_on": True, "raw_data": "AAH/", "kind": 1, "id_list": [1, -2],
           "one_part": {"part_name": "p", "big_delta": -3},
@@ -68,9 +68,6 @@ CALLS = [
     ("crash", "Test.Panic", ["name=John"],
      [failed(EIO, "go.micro.client.transport", 500, re.compile(".+"), "Internal Server Error")]),
 ]
-
-
-EOS = -14
 
 
 def heard(*names):
