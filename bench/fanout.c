@@ -6,12 +6,8 @@
  * -w: so many events in one write. A delivery is a call; latency is that of all EVENTS to all
  * subscribers. */
 #include "bench.h"
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
+#include "request.h"
 #include <stdbool.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { FANOUT_FDS = 4096, FANOUT_BUF = 1 << 16, FANOUT_EVENTS = 256 };
@@ -23,34 +19,13 @@ static size_t request_len, reply_len, got[FANOUT_FDS];
 static int subs[FANOUT_FDS];
 static uint64_t deliveries;
 
-static void fanout_die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static int fanout_connect(void)
-{
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((unsigned short)port) };
-    struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
-
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || fd >= FANOUT_FDS || connect(fd, (struct sockaddr *)&to, sizeof to))
-        fanout_die("connect");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &ev))
-        fanout_die("epoll_ctl");
-    return fd;
-}
-
 /* True: with that the connection has all its replies. */
 static bool fanout_read(int fd)
 {
     ssize_t k = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
 
     if (k == 0)
-        fanout_die("closed by the subscriber");
+        bench_die("closed by the subscriber");
     got[fd] += k > 0 ? (size_t)k : 0;
     return k > 0 && got[fd] == reply_len * (size_t)window;
 }
@@ -62,12 +37,12 @@ static void fanout_publish(void)
     for (int i = 0; i < nsubs; i++) {
         got[subs[i]] = 0;
         if (send(subs[i], request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len)
-            fanout_die("send");
+            bench_die("send");
     }
     for (int left = nsubs; left;) {
         int n = epoll_wait(poller, events, FANOUT_EVENTS, 10000);
         if (n <= 0)
-            fanout_die("no reply for 10 s");
+            bench_die("no reply for 10 s");
         for (int i = 0; i < n; i++)
             left -= fanout_read(events[i].data.fd);
     }
@@ -84,23 +59,6 @@ static void fanout_run(double secs)
         now = bench_now();
         bench_add(now - since);
     }
-}
-
-static void fanout_request(const char *file)
-{
-    FILE *f = fopen(file, "rb");
-
-    if (!f || fseek(f, 0, SEEK_END))
-        fanout_die(file);
-    size_t len = (size_t)ftell(f);
-    rewind(f);
-    request_len = len * (size_t)window;
-    request = malloc(request_len + 1);
-    if (!request || fread(request, 1, len, f) != len)
-        fanout_die(file);
-    fclose(f);
-    for (int i = 1; i < window; i++)
-        memcpy(request + (size_t)i * len, request, len);
 }
 
 static void fanout_options(int argc, char **argv)
@@ -137,7 +95,7 @@ static void fanout_options(int argc, char **argv)
         fprintf(stderr, "usage: fanout -p PORT -f REQUESTFILE ...\n");
         exit(2);
     }
-    fanout_request(file);
+    request = bench_request(file, window, &request_len);
 }
 
 int main(int argc, char **argv)
@@ -145,12 +103,12 @@ int main(int argc, char **argv)
     fanout_options(argc, argv);
     poller = epoll_create1(0);
     for (int i = 0; i < nsubs; i++)
-        subs[i] = fanout_connect();
+        subs[i] = bench_connect(port, poller, FANOUT_FDS);
     if (send(subs[0], request, request_len / (size_t)window, MSG_NOSIGNAL) < 0)
-        fanout_die("send");
+        bench_die("send");
     ssize_t k = recv(subs[0], buf, sizeof buf, 0);
     if (k <= 0)
-        fanout_die("recv");
+        bench_die("recv");
     reply_len = (size_t)k;
     fanout_run(warm_up);
     deliveries = 0;

@@ -9,14 +9,10 @@
  * Without -r each connection has one request under way at any time (closed loop). -e: must be in
  * the first reply of each connection; the others must be as long. */
 #include "bench.h"
-#include <arpa/inet.h>
+#include "request.h"
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
-#include <string.h>
 #include <strings.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { LOAD_FDS = 70000, LOAD_HEAD = 8192, LOAD_EVENTS = 256, LOAD_QUEUE = 1 << 20 };
@@ -43,24 +39,10 @@ static uint64_t calls, errors, sent;
 static int idle[LOAD_FDS], nidle; /* connections without a call */
 static uint64_t planned[LOAD_QUEUE], head, tail;
 
-static void load_die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
 static int load_connect(void)
 {
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((unsigned short)port) };
-    struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+    int fd = bench_connect(port, poller, LOAD_FDS);
 
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || fd >= LOAD_FDS || connect(fd, (struct sockaddr *)&to, sizeof to))
-        load_die("connect");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &ev))
-        load_die("epoll_ctl");
     free(conns[fd].head);
     memset(&conns[fd], 0, sizeof conns[fd]);
     return fd;
@@ -73,7 +55,7 @@ static void load_send(int fd, uint64_t since)
     sent += (uint64_t)window;
     conns[fd].since = since;
     if (send(fd, request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len)
-        load_die("send");
+        bench_die("send");
 }
 
 /* The head of a reply, in whatever pieces it comes: how long the whole is. False: not all there. */
@@ -87,7 +69,7 @@ static bool load_head(load_conn *c, size_t k)
         if (!c->head)
             c->head = malloc(LOAD_HEAD);
         if (!c->head || c->head_len + k >= LOAD_HEAD)
-            load_die("head of reply");
+            bench_die("head of reply");
         memcpy(c->head + c->head_len, buf, k + 1);
         len = c->head_len += k;
         p = c->head;
@@ -141,7 +123,7 @@ static void load_read(int fd)
     if (k < 0 && errno == EAGAIN)
         return;
     if (k <= 0)
-        load_die("closed by the server");
+        bench_die("closed by the server");
     c->got += (size_t)k;
     if (!c->want && !load_head(c, (size_t)k))
         return;
@@ -226,24 +208,6 @@ static void load_hold(void)
     }
 }
 
-static void load_request(const char *file)
-{
-    FILE *f = fopen(file, "rb");
-
-    if (!f || fseek(f, 0, SEEK_END))
-        load_die(file);
-    size_t len = (size_t)ftell(f);
-    rewind(f);
-    request_len = len * (size_t)window;
-    request = malloc(request_len + 1);
-    buf = malloc(LOAD_BUF);
-    if (!request || !buf || fread(request, 1, len, f) != len)
-        load_die(file);
-    fclose(f);
-    for (int i = 1; i < window; i++)
-        memcpy(request + (size_t)i * len, request, len);
-}
-
 static void load_options(int argc, char **argv)
 {
     const char *file = NULL;
@@ -293,7 +257,10 @@ static void load_options(int argc, char **argv)
         fprintf(stderr, "usage: load -p PORT -f REQUESTFILE ...\n");
         exit(2);
     }
-    load_request(file);
+    request = bench_request(file, window, &request_len);
+    buf = malloc(LOAD_BUF);
+    if (!buf)
+        bench_die("malloc");
 }
 
 int main(int argc, char **argv)

@@ -174,19 +174,24 @@ class Programs:
             time.sleep(0.01)
         raise Broken("%s does not listen" % name)
 
-    def ours(self, *flags, name="server", **how):
-        """Our server, which must stop when told to."""
-        return self.serve("micro", [self.path(name), "--registry=memory", "--selector=static",
-                                    "--server_address=127.0.0.1:PORT", *flags], **how)
+    def ours(self, *flags, name="server", under=(), **how):
+        """Our server, which must stop when told to. under: a command that runs it."""
+        return self.serve("micro", [*under, self.path(name), "--registry=memory",
+                                    "--selector=static", "--server_address=127.0.0.1:PORT", *flags], **how)
 
     def floor(self, *options, name="floor", **how):
         return self.serve(name, [self.path("floor"), "-p", "PORT", *options], **how)
 
+    def start(self, argv, pin=True, env=None, stdin=subprocess.DEVNULL):
+        """A load program, for result()."""
+        return subprocess.Popen(self.pinned(list(map(str, argv)), pin), stdin=stdin,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                env=dict(os.environ, **(env or {})))
+
     def start_load(self, server, request, *options, pin=True):
         argv = [self.path("load"), "-p", str(server.port), "-f", request, "-s",
-                ",".join(map(str, server.pids)), *map(str, options)]
-        return subprocess.Popen(self.pinned(argv, pin), stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                ",".join(map(str, server.pids)), *options]
+        return self.start(argv, pin)
 
     def load(self, server, request, *options, pin=True):
         return result(self.start_load(server, request, *options, pin=pin))
@@ -196,9 +201,7 @@ class Programs:
         """Our client on a server."""
         argv = [self.path(name), "--registry=memory", "--loops=1", "--node=" + server.address(),
                 "--server_pid=" + ",".join(map(str, server.pids)), *flags]
-        return subprocess.Popen(self.pinned(argv, pin), stdin=stdin,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                env=dict(os.environ, **(env or {})))
+        return self.start(argv, pin, env, stdin)
 
     def client(self, server, *flags, **how):
         return result(self.start_client(server, *flags, **how))

@@ -43,16 +43,13 @@ def disturbed(b, kind, server, options, seconds):
 
 def run(b):
     """One server for each kind: quiet, then disturbed."""
-    p = b.programs
     warm, secs = (.3, .3) if b.smoke else (1, 2)
     options = ("-c", FAST, "-r", RATE, "-u", warm, "-d", secs)
     for kind, text in KINDS.items():
         ratios, p99, more = [], [], []
         for r in range(b.rounds(2)):
             limit = ["prlimit", "--nofile=%d:%d" % (FILES, FILES)] if kind == "files" else []
-            with p.serve("micro", limit + [p.path("server"), "--registry=memory",
-                                           "--selector=static", "--loops=1",
-                                           "--server_address=127.0.0.1:PORT"]) as s:
+            with b.programs.ours("--loops=1", under=limit) as s:
                 quiet = disturbed(b, None, s, options, 0)
                 before = proc.memory(s.pids[0])
                 bad = disturbed(b, kind, s, options, warm + secs + 1)

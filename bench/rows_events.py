@@ -3,7 +3,6 @@
 beside the same requests as constant bytes from fanout to the floor."""
 
 import statistics
-import subprocess
 
 import proc
 from report import ratios
@@ -11,12 +10,6 @@ from rows_cpu import requests
 
 SUBSCRIBERS = 10
 JOBS = (("one", 1, 1, .4), ("ten", SUBSCRIBERS, 1, .6), ("batch", SUBSCRIBERS, 16, .4))
-
-
-def publish(p, *argv):
-    return proc.result(subprocess.Popen(
-        p.pinned(list(map(str, argv)), True), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True))
 
 
 def run(b):
@@ -30,8 +23,8 @@ def run(b):
                      "ours": [p.path("events")]}
             for job, subscribers, events, secs in JOBS if r % 2 == 0 else reversed(JOBS):
                 for side in sides if r % 2 == 0 else reversed(sides):
-                    d = publish(p, *sides[side], "-c", subscribers, "-w", events, "-u",
-                                b.short(.1), "-d", b.short(secs))
+                    d = proc.result(p.start([*sides[side], "-c", subscribers, "-w", events, "-u",
+                                             b.short(.1), "-d", b.short(secs)]))
                     d["rate"] = d["calls"] / d["secs"]
                     got.setdefault((job, side), []).append(d)
                     b.report.record("events %s, %s" % (job, side), dict(d, round=r))

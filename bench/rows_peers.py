@@ -4,7 +4,6 @@ Under our load, or under their own client where they speak no HTTP."""
 
 import os
 import statistics
-import subprocess
 
 import proc
 from rows_cpu import requests
@@ -60,8 +59,7 @@ def load_peer(b, peer, server):
         return load_http(b, server, file)
     argv = fill(b, peer, server.port, peer.load)
     argv += [str(b.short(.5)), ",".join(map(str, server.pids))]
-    return proc.result(subprocess.Popen(p.pinned(argv), stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    return proc.result(p.start(argv))
 
 
 def load_http(b, server, file):

@@ -367,8 +367,7 @@ def test_greeter_on_mdns():
 
 
 def test_get_as_recorded():
-    with registered(golden("get-service-2.0.0.json")), \
-            registered(golden("get-service-1.0.0.json")):  # in this order
+    with registered(golden("get-service-2.0.0.json"), golden("get-service-1.0.0.json")):
         expect(["get", "service", "go.micro.srv.greeter"], 0, golden("get-service.txt"))
         expect(["list", "services"], 0, "go.micro.srv.greeter\n")
 
