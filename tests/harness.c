@@ -127,31 +127,6 @@ static int harness_here(const harness_test *t)
     return atomic_load(&harness_failures) ? 1 : 0;
 }
 
-/* Runs a test in a child; 0 if it passed. exit() there lets leak checkers speak. */
-static int harness_fork(const harness_test *t, unsigned seconds)
-{
-    int status = 0;
-
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        setpgid(0, 0);
-        alarm(seconds);
-        exit(harness_here(t));
-    }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid) {
-        printf("%s:%d: cannot start a process\n", t->file, t->line);
-        return 1;
-    }
-    kill(-pid, SIGKILL); /* whatever it has started and left behind */
-    if (WIFSIGNALED(status))
-        printf("%s:%d: ended by signal %d%s\n", t->file, t->line, WTERMSIG(status),
-               WTERMSIG(status) == SIGALRM ? ", out of time" : "");
-    else if (WEXITSTATUS(status) > 1)
-        printf("%s:%d: exit code %d\n", t->file, t->line, WEXITSTATUS(status));
-    return status;
-}
-
 static bool harness_wanted(const harness_test *t, char **filters)
 {
     if (!*filters)
@@ -162,11 +137,73 @@ static bool harness_wanted(const harness_test *t, char **filters)
     return false;
 }
 
+/* ---- tests side by side ---------------------------------------------------------------------- */
+
+enum { HARNESS_JOBS = 3 }; /* most tests wait for something most of the time */
+
+static struct {
+    const harness_test *t;
+    pid_t pid;
+} harness_jobs[HARNESS_JOBS];
+static int harness_running, harness_passed, harness_failed;
+
+static void harness_count(const harness_test *t, bool passed)
+{
+    if (!passed)
+        printf("FAIL  %s\n", t->name);
+    *(passed ? &harness_passed : &harness_failed) += 1;
+}
+
+static bool harness_ended(const harness_test *t, pid_t pid, int status)
+{
+    kill(-pid, SIGKILL); /* whatever it has started and left behind */
+    if (WIFSIGNALED(status))
+        printf("%s:%d: ended by signal %d%s\n", t->file, t->line, WTERMSIG(status),
+               WTERMSIG(status) == SIGALRM ? ", out of time" : "");
+    else if (WEXITSTATUS(status) > 1)
+        printf("%s:%d: exit code %d\n", t->file, t->line, WEXITSTATUS(status));
+    return status == 0;
+}
+
+static void harness_wait(void)
+{
+    int status = 0, i = 0;
+    pid_t pid = wait(&status);
+
+    while (i < harness_running && harness_jobs[i].pid != pid)
+        i++;
+    if (i == harness_running)
+        return;
+    harness_count(harness_jobs[i].t, harness_ended(harness_jobs[i].t, pid, status));
+    harness_jobs[i] = harness_jobs[--harness_running];
+}
+
+/* Runs a test in a child. exit() there lets leak checkers speak. */
+static void harness_fork(const harness_test *t, unsigned seconds)
+{
+    while (harness_running == HARNESS_JOBS)
+        harness_wait();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        alarm(seconds);
+        exit(harness_here(t));
+    }
+    if (pid < 0) {
+        printf("%s:%d: cannot start a process\n", t->file, t->line);
+        harness_count(t, false);
+        return;
+    }
+    harness_jobs[harness_running].t = t;
+    harness_jobs[harness_running++].pid = pid;
+}
+
 int main(int argc, char **argv)
 {
     bool list = false, here = false;
     unsigned seconds = 180;
-    int passed = 0, failed = 0, i = 1;
+    int i = 1;
 
     setvbuf(stdout, NULL, _IOLBF, 0); /* a crash loses no line */
     for (; i < argc && argv[i][0] == '-'; i++) {
@@ -178,17 +215,17 @@ int main(int argc, char **argv)
     for (harness_test *t = harness_first; t; t = t->next) {
         if (!harness_wanted(t, argv + i))
             continue;
-        if (list) {
+        if (list)
             printf("%s %s:%d\n", t->name, t->file, t->line);
-        } else if (here ? harness_here(t) : harness_fork(t, seconds)) {
-            printf("FAIL  %s\n", t->name);
-            failed++;
-        } else {
-            passed++;
-        }
+        else if (here)
+            harness_count(t, harness_here(t) == 0);
+        else
+            harness_fork(t, seconds);
     }
+    while (harness_running)
+        harness_wait();
     if (list)
         return 0;
-    printf("%d passed, %d failed\n", passed, failed);
-    return failed || !passed;
+    printf("%d passed, %d failed\n", harness_passed, harness_failed);
+    return harness_failed || !harness_passed;
 }

@@ -194,11 +194,11 @@ class Play:
         return []
 
 
-def plays_of(script):
+def plays_of(script, limit):
     yield "whole"
     yield "bytes"
     size = sum(len(t.data) for t in script.turns)
-    step = max(1, size // MAX_CUTS)
+    step = max(1, size // limit)
     yield from range(1, size, step)
 
 
@@ -213,7 +213,7 @@ def play_server(args, tally):
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for s in scripts:
             jobs = {cut: pool.submit(lambda cut=cut: Play(s, server.address, cut).run())
-                    for cut in plays_of(s)}
+                    for cut in plays_of(s, args.cuts)}
             bad, failed = [], 0
             for cut, job in jobs.items():
                 problems = job.result()
@@ -427,6 +427,7 @@ def main():
     parser.add_argument("--connect", help="HOST:PORT of a service that runs already")
     parser.add_argument("--client")
     parser.add_argument("--filter", default="")
+    parser.add_argument("--cuts", type=int, default=MAX_CUTS, help="most cuts of one capture")
     args = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)
     started, tally = time.monotonic(), Tally()

@@ -52,18 +52,27 @@ static int sock_open_fds(void)
     return n;
 }
 
+/* An address of this process's own, and the path in it. */
+static const char *sock_path(char address[64], const char *what)
+{
+    snprintf(address, 64, "unix:/tmp/micro-test-os-%d%s.sock", (int)getpid(), what);
+    return strchr(address, '/');
+}
+
 /* ---- listening and connecting --------------------------------------------------------------- */
 
 TEST(sock_listen_and_connect)
 {
-    static const struct {
+    char unix_address[64];
+    const char *path = sock_path(unix_address, "");
+    const struct {
         const char *address, *bound; /* what bound begins with */
     } rows[] = {
         { "127.0.0.1:0", "127.0.0.1:" },
         { "[::1]:0", "[::1]:" },
         { ":0", "[::]:" },
         { "0.0.0.0:0", "0.0.0.0:" },
-        { "unix:/tmp/micro-test-os.sock", "unix:/tmp/micro-test-os.sock" },
+        { unix_address, unix_address },
     };
     int before = sock_open_fds();
     for (size_t i = 0; i < MICRO_COUNTOF(rows); i++) {
@@ -72,7 +81,7 @@ TEST(sock_listen_and_connect)
         char text[128], why[128] = "x";
         bool tcp = strncmp(rows[i].address, "unix", 4) != 0;
         NOTE("%s", rows[i].address);
-        unlink("/tmp/micro-test-os.sock");
+        unlink(path);
         REQUIRE(sock_listen_at(rows[i].address, &listener, &bound) == MICRO_OK);
         sock_check_flags(listener, false);
         micro__addr_format(&bound, text);
@@ -94,7 +103,7 @@ TEST(sock_listen_and_connect)
         micro__sock_unlink(&bound);
         CHECK(!tcp || micro__addr_port(&peer) != 0);
     }
-    CHECK(access("/tmp/micro-test-os.sock", F_OK) != 0);
+    CHECK(access(path, F_OK) != 0);
     CHECK_EQ_INT(sock_open_fds(), before);
 }
 
@@ -155,8 +164,8 @@ TEST(sock_listen_after_connections)
 /* The file of a listener that is gone is replaced; one that is in use, or is no socket, stays. */
 TEST(sock_unix_files)
 {
-    const char *path = "/tmp/micro-test-os-file.sock",
-               *address = "unix:/tmp/micro-test-os-file.sock";
+    char address[64];
+    const char *path = sock_path(address, "-file");
     micro__addr bound;
     int fd, other;
     struct stat st;

@@ -121,12 +121,13 @@ fuzz-smoke: $(FUZZERS:fuzz_%=$(BUILD)/fuzz/smoke_%)
 # A script is a stage if it may be executed; MICRO_BUILD tells it where the programs to test are.
 SCRIPTS := $(sort $(patsubst tests/%.py,%,$(shell find tests -maxdepth 1 -name '*.py' -perm -u+x)) \
                   $(patsubst tests/%/run,%,$(wildcard tests/*/run)))
-LATE_SCRIPTS := install faults
+LATE_SCRIPTS := install faults drain seat_model deflate_zlib
 BY_HAND := interop
-EVERYDAY := lint lint-self-test check-unit check-amalgamated $(if $(FUZZERS),check-fuzz) \
-            $(addprefix check-,$(filter-out $(LATE_SCRIPTS) $(BY_HAND),$(SCRIPTS)))
-LATE := $(addprefix check-,$(filter $(LATE_SCRIPTS),$(SCRIPTS))) check-clang check-tsan \
-        check-valgrind check-musl check-32 check-poll check-kqueue check-omit-threads \
+LONGEST := netns twins golden
+EVERYDAY := $(LONGEST:%=check-%) check-unit lint lint-self-test $(if $(FUZZERS),check-fuzz) \
+            $(addprefix check-,$(filter-out $(LONGEST) $(LATE_SCRIPTS) $(BY_HAND),$(SCRIPTS)))
+LATE := $(addprefix check-,$(filter $(LATE_SCRIPTS),$(SCRIPTS))) check-amalgamated check-clang \
+        check-tsan check-valgrind check-musl check-32 check-poll check-kqueue check-omit-threads \
         $(if $(FUZZERS),fuzz-smoke) bench-smoke bench-soak
 PROGRAMS = $(if $(wildcard micro_cli.c),$(1)/micro) $(EXAMPLES:%=$(1)/examples/%) \
            $(patsubst tests/peer/%.c,$(1)/peer/%,$(wildcard tests/peer/*.c))
@@ -147,13 +148,13 @@ check-omit-threads: all $(BUILD)/omit-threads/unit-one $(call PROGRAMS,$(BUILD)/
 
 # What the everyday stages need, in one go: they run side by side and must not build the same thing.
 .PHONY: test-programs
-test-programs: all $(BUILD)/asan/unit $(BUILD)/asan/unit-one $(FUZZERS:%=$(BUILD)/asan/%) \
+test-programs: all $(BUILD)/asan/unit $(FUZZERS:%=$(BUILD)/asan/%) \
                $(call PROGRAMS,$(BUILD)/asan)
 
 .PHONY: check-full stages update-count test-deps interop-real bench-build bench bench-smoke \
         bench-soak demo format-check
 check:
-	tests/run $(EVERYDAY)
+	GOLDEN_CUTS=24 tests/run $(EVERYDAY)
 check-full:
 	tests/run $(EVERYDAY) $(LATE)
 stages:
