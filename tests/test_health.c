@@ -350,6 +350,8 @@ typedef struct health_fixture {
     micro_service *node[HEALTH_NODES], *client;
     micro_ctx *ctx;
     atomic_int attempts[HEALTH_NODES], fails[HEALTH_NODES];
+    micro__nodeset *set;   /* NULL: handlers do not look at it */
+    atomic_uint runs_seen; /* calls that its nodes had running, as handlers found them */
 } health_fixture;
 
 typedef struct health_state {
@@ -361,6 +363,10 @@ static micro_err health_handler(micro_ctx *ctx, const hello_msg *req, hello_answ
 {
     const health_state *s = micro_ctx_state(ctx);
     atomic_fetch_add(&s->f->attempts[s->i], 1);
+    for (size_t i = 0; s->f->set && i < s->f->set->nodes.len; i++)
+        if (micro__str_is(s->f->set->nodes.ptr[i]->address,
+                          micro_service_address(s->f->node[s->i])))
+            atomic_fetch_add(&s->f->runs_seen, atomic_load(&s->f->set->health[i]->running));
     int code = atomic_load(&s->f->fails[s->i]);
     if (code)
         return micro_fail(ctx, code, "out of order");
@@ -490,6 +496,47 @@ TEST(calls_see_the_errors_of_the_service)
     for (int i = 0; i < HEALTH_NODES; i++)
         atomic_store(&f.fails[i], 0);
     CHECK_EQ_INT(health_calls(&f, 100), 100);
+    health_teardown(&f);
+}
+
+static void health_told(micro_ctx *ctx, micro_err err, const hello_answer *rsp, void *arg)
+{
+    (void)ctx;
+    (void)rsp;
+    *(int *)arg += err == MICRO_OK;
+}
+
+/* As those of any call: they run, and how they end is held against the node, or in its favour. */
+TEST(scattered_calls_count_for_the_health_of_nodes)
+{
+    health_fixture f;
+    const micro_nodes *nodes;
+    hello_msg req = { micro_s("John") };
+    size_t out = 0;
+    int ok = 0;
+    REQUIRE(health_setup(&f, MICRO_OPTS(micro_call_opts, .attempts = 1)));
+    micro_selector *sel = f.client->client.selector;
+    REQUIRE(CHECK_EQ_INT(health_calls(&f, 1), 1));
+    REQUIRE(CHECK_EQ_INT(micro__selector_select(sel, f.ctx, "ask", &nodes), MICRO_OK));
+    f.set = micro__nodeset_of(nodes);
+    atomic_store(&f.fails[1], 500);
+    for (int i = 0; i < 5; i++) {
+        health_ask_start_all(f.ctx, "ask", &req, NULL, health_told, &ok);
+        CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
+    }
+    CHECK_EQ_INT(ok, 5 * (HEALTH_NODES - 1));
+    CHECK_EQ_UINT(atomic_load(&f.runs_seen), 5 * HEALTH_NODES);
+    for (size_t i = 0; i < HEALTH_NODES; i++) {
+        CHECK_EQ_UINT(atomic_load(&f.set->health[i]->running), 0);
+        out += micro__health_out(f.set->health[i]);
+    }
+    CHECK_EQ_UINT(out, 1);
+    atomic_store(&f.fails[1], 0); /* it is asked all the same: an answer takes it all back */
+    health_ask_start_all(f.ctx, "ask", &req, NULL, health_told, &ok);
+    CHECK_EQ_INT(micro_ctx_wait(f.ctx), MICRO_OK);
+    for (size_t i = 0; i < HEALTH_NODES; i++)
+        CHECK(!micro__health_out(f.set->health[i]));
+    micro__selector_release(sel, nodes);
     health_teardown(&f);
 }
 

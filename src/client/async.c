@@ -82,6 +82,8 @@ static void async_complete(micro__async *a)
 {
     if (a->k.message)
         micro__pool_buf_give(a->k.c->pool, a->k.message);
+    if (a->k.only_of)
+        micro__nodeset_drop(a->k.only_of);
     if (a->waiter) {
         async_tell(a->waiter);
         return;
@@ -370,13 +372,21 @@ static micro_err async_hedge(micro__async *a)
     return MICRO_OK;
 }
 
-/* So is the node. */
-static micro_err async_only(micro__async *a, const micro_node *node)
+/* So is the node; a set of ours is held for the time of the call. */
+static micro_err async_only(micro__async *a, const micro_nodes *nodes, size_t i)
 {
     micro_ctx *ctx = a->k.ctx;
-    micro_node *only = micro__arena_zero(&ctx->arena, sizeof *only);
+    micro__nodeset *set = micro__nodeset_of(nodes);
 
-    if (!only || !micro__node_copy(&ctx->arena, only, node))
+    a->k.last = i;
+    if (set) {
+        micro__nodeset_hold(set);
+        a->k.only_of = set;
+        a->k.only = nodes->ptr[i];
+        return MICRO_OK;
+    }
+    micro_node *only = micro__arena_zero(&ctx->arena, sizeof *only);
+    if (!only || !micro__node_copy(&ctx->arena, only, nodes->ptr[i]))
         return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
     a->k.only = only;
     return MICRO_OK;
@@ -436,7 +446,8 @@ static micro_err async_wrap(micro__async *a)
 }
 
 static micro_err async_decide(micro__async *a, const char *service, const void *req,
-                              const micro_call_opts *opts, const micro_node *only)
+                              const micro_call_opts *opts, const micro_nodes *nodes,
+                              size_t only)
 {
     const micro__wraps *wraps = a->k.c->wraps;
     micro_ctx *ctx = a->k.ctx;
@@ -444,8 +455,8 @@ static micro_err async_decide(micro__async *a, const char *service, const void *
 
     if (err == MICRO_OK)
         err = async_own(a, service);
-    if (err == MICRO_OK && only)
-        err = async_only(a, only);
+    if (err == MICRO_OK && nodes)
+        err = async_only(a, nodes, only);
     if (err == MICRO_OK && micro__hedge_wanted(&a->k))
         err = async_hedge(a);
     if (err == MICRO_OK && micro__wrapped(wraps, MICRO_WRAP_CLIENT | MICRO_WRAP_CALL))
@@ -463,8 +474,8 @@ static micro_err async_decide(micro__async *a, const char *service, const void *
 MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx,
                                        const char *service, const micro_method *method,
                                        const void *req, const micro_call_opts *opts,
-                                       const micro_node *only, micro_done_fn *done, micro_fn *fn,
-                                       void *arg)
+                                       const micro_nodes *nodes, size_t only,
+                                       micro_done_fn *done, micro_fn *fn, void *arg)
 {
     micro_ctx *child = micro__child_new(ctx, e);
     micro__async *a = child ? micro__arena_zero(&child->arena, sizeof *a) : NULL;
@@ -487,7 +498,7 @@ MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro
     a->arg = arg;
     a->loop = micro__engine_loop(e);
     micro__type_zero(method->rsp, rsp);
-    a->err = async_decide(a, service, req, opts, only);
+    a->err = async_decide(a, service, req, opts, nodes, only);
     async_push(a, async_begin, 0);
 }
 

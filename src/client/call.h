@@ -22,9 +22,11 @@ typedef struct micro__call {
     int attempt;            /* from 1 */
     size_t last;            /* index of the node before */
     const micro_node *only; /* the node for all attempts; NULL: chosen for each */
+    micro__nodeset *only_of; /* held: the set that it is node `last` of; NULL: not one of ours */
     /* one attempt */
     const micro_nodes *nodes; /* held; NULL for a direct address */
     const micro_node *node;   /* NULL for a direct address */
+    micro__nodeset *set;      /* that the node is number `last` of; NULL: not one of ours */
     micro__health *health;    /* of the node, counts this call; NULL: not kept */
     char address[128];
     micro__wire wire;

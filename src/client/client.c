@@ -136,6 +136,16 @@ static micro_err client_address(micro__call *k)
     return client_protocol(k);
 }
 
+/* The node's health knows of this call until unchoose. */
+static void client_count(micro__call *k, micro__nodeset *set)
+{
+    k->set = set;
+    if (!set)
+        return;
+    k->health = set->health[k->last];
+    atomic_fetch_add_explicit(&k->health->running, 1, memory_order_relaxed);
+}
+
 static micro_err client_pick(micro__call *k)
 {
     const micro_call_opts *o = &k->o;
@@ -149,11 +159,14 @@ static micro_err client_pick(micro__call *k)
                              &k->last, &k->node);
     if (err != MICRO_OK)
         return client_no_node(k, err);
-    micro__nodeset *set = micro__nodeset_of(k->nodes);
-    if (set) {
-        k->health = set->health[k->last];
-        atomic_fetch_add_explicit(&k->health->running, 1, memory_order_relaxed);
-    }
+    client_count(k, micro__nodeset_of(k->nodes));
+    return client_address(k);
+}
+
+static micro_err client_only(micro__call *k)
+{
+    k->node = k->only;
+    client_count(k, k->only_of);
     return client_address(k);
 }
 
@@ -167,10 +180,10 @@ static micro_err client_direct(micro__call *k)
 
 MICRO_PRIVATE micro_err micro__call_choose(micro__call *k)
 {
-    k->node = k->only;
+    k->node = NULL;
     k->nodes = NULL;
     k->health = NULL;
-    k->outcome = k->only ? client_address(k) : k->o.address ? client_direct(k) : client_pick(k);
+    k->outcome = k->only ? client_only(k) : k->o.address ? client_direct(k) : client_pick(k);
     k->tried = k->outcome != MICRO_OK;
     if (k->attempt == 1 && k->outcome == MICRO_OK)
         micro__budget_earn(&k->c->budgets, k->service, k->o.retry_budget);
@@ -183,8 +196,7 @@ MICRO_PRIVATE void micro__call_unchoose(micro__call *k)
         bool stale = k->outcome == MICRO_EIO && k->untouched; /* an idle connection was closed */
         atomic_fetch_sub_explicit(&k->health->running, 1, memory_order_relaxed);
         if (k->tried && !stale)
-            micro__health_mark(micro__nodeset_of(k->nodes), k->last, k->service, k->outcome,
-                               &k->limits);
+            micro__health_mark(k->set, k->last, k->service, k->outcome, &k->limits);
     }
     if (k->node && k->tried)
         micro__selector_mark(k->c->selector, k->service, k->node, k->outcome);

@@ -91,12 +91,13 @@ MICRO_PRIVATE micro_err micro__client_message(micro__client *c, micro_ctx *ctx, 
                                               const micro_publish_opts *opts, micro_buf *body,
                                               micro_msg *out);
 
-/* micro_call_start: e is where it runs; only: the node to call, NULL: one is chosen. */
+/* micro_call_start: e is where it runs; nodes: number `only` of these is called, and lent for the
+ * call of this; NULL: one is chosen. */
 MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx,
                                        const char *service, const micro_method *method,
                                        const void *req, const micro_call_opts *opts,
-                                       const micro_node *only, micro_done_fn *done, micro_fn *fn,
-                                       void *arg);
+                                       const micro_nodes *nodes, size_t only,
+                                       micro_done_fn *done, micro_fn *fn, void *arg);
 /* micro_call_start_all. */
 MICRO_PRIVATE size_t micro__client_start_all(micro__client *c, micro__engine *e, micro_ctx *ctx,
                                              const char *service, const micro_method *method,

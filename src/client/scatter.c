@@ -20,7 +20,7 @@ MICRO_PRIVATE size_t micro__client_start_all(micro__client *c, micro__engine *e,
             (filter.fn && !filter.fn(filter.arg, nodes->ptr[i])))
             continue;
         started++;
-        micro__client_start(c, e, ctx, service, method, req, opts, nodes->ptr[i], done, fn, arg);
+        micro__client_start(c, e, ctx, service, method, req, opts, nodes, i, done, fn, arg);
     }
     if (err == MICRO_OK && !started)
         err = micro__ctx_local(ctx, MICRO_ENONODE, "none available");

@@ -512,8 +512,8 @@ MICRO_API void micro_call_start(micro_ctx *ctx, const char *service, const micro
 
     if (err == MICRO_OK)
         micro__client_start(&ctx->svc->client, ctx->svc->engine, ctx,
-                            service ? service : method->service, method, req, opts, NULL, done, fn,
-                            arg);
+                            service ? service : method->service, method, req, opts, NULL, 0, done,
+                            fn, arg);
     else
         done(ctx, err, fn, NULL, arg);
 }
