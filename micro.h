@@ -562,7 +562,8 @@ MICRO_API void micro_call_start(micro_ctx *ctx, const char *service, const micro
 
 /* Scatter and gather: a call to each node of the service that the options let through, all at
  * once; done runs for each, and its ctx's info says with which peer; gather with micro_ctx_wait.
- * A further attempt goes to the same node. Waits here only for a name that is not known yet.
+ * A further attempt goes to the same node; one that other calls pass over (section 12) is asked too.
+ * Waits here only for a name that is not known yet.
  * Returns how many calls were started; none: done has run once, on the parent. Several services:
  * start a call each.
  * [child | by done: call | ctx] */
@@ -888,15 +889,16 @@ typedef micro_err micro_event_fn(void *arg, micro_ctx *ctx, const char *topic,
 typedef struct micro_sub micro_sub;
 
 /* connect: before anything else; once more for a further service that shares it, and disconnect as
- * often. disconnect: what was published is sent, for some seconds at most. unsubscribe: takes no
- * more; what was taken is handled for drain_ms (OFF: for ever), then canceled; ETIMEDOUT if a
+ * often. drain_ms: what is left of the service's; OFF: no limit. disconnect: what was published is
+ * sent for so long; http waits so long for answers too, 200 ms at least and 5 s at most.
+ * unsubscribe: takes no more; what was taken is handled for so long, then canceled; ETIMEDOUT if a
  * handler runs even so, and the subscription ends with it. In that subscription's own callback it
  * waits for nothing, and what waits is dropped. */
 typedef struct micro_broker_ops {
     MICRO_SIZE_(micro_broker_ops);
     const char *name;
     micro_err (*connect)(micro_broker *, micro_ctx *, micro_service *);
-    void (*disconnect)(micro_broker *);
+    void (*disconnect)(micro_broker *, int drain_ms);
     micro_err (*publish)(micro_broker *, micro_ctx *, const char *topic, const micro_msg *,
                          const micro_publish_opts *);
     micro_err (*subscribe)(micro_broker *, micro_ctx *, const char *topic,

@@ -398,12 +398,13 @@ static micro_err events_diary_connect(micro_broker *b, micro_ctx *ctx, micro_ser
     return MICRO_OK;
 }
 
-static void events_diary_disconnect(micro_broker *b)
+static void events_diary_disconnect(micro_broker *b, int drain_ms)
 {
     events_diary *d = (events_diary *)b;
     int fd = raw_connect(micro_service_address(d->svc));
 
     CHECK(fd < 0); /* it does not listen any more */
+    CHECK(drain_ms >= 0 && drain_ms <= 30000); /* what is left of the service's */
     if (fd >= 0)
         close(fd);
     events_write(d, "disconnect");

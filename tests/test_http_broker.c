@@ -216,6 +216,33 @@ TEST(http_broker_answers_as_the_original)
 }
 
 /* Whatever comes, the next event is taken. */
+/* Whoever publishes waits at its end for answers, but not longer than its stop may take. */
+TEST(http_broker_stops_without_an_answer)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    micro_service *svc = micro_service_new(.name = "publisher", .address = "127.0.0.1:0",
+                                           .registry = reg, .drain_ms = 50);
+    micro_ctx *ctx = micro_ctx_new(svc);
+    char address[32];
+    int listener = raw_listen(address);
+    micro_node node = { .id = micro_s("mute"), .address = micro_s(address) };
+    micro_entry e = { .name = micro_s("topic:example.topic.pubsub.1"),
+                      .version = micro_s("ff.http.broadcast"),
+                      .nodes = { &node, 1, 1 } };
+    events_msg m = { .id = micro_s("1") };
+
+    REQUIRE(CHECK_EQ_INT(micro_service_start(svc), MICRO_OK));
+    REQUIRE(CHECK_EQ_INT(micro_registry_put(reg, ctx, &e, 0), MICRO_OK));
+    CHECK_EQ_INT(events_one_publish(ctx, &m), MICRO_OK);
+    micro_ctx_free(ctx);
+    long long began = raw_ms();
+    micro_service_stop(svc);
+    CHECK(raw_ms() - began < 4000); /* where nothing limits it, 5 s */
+    micro_service_free(svc);
+    micro_registry_free(reg);
+    close(listener);
+}
+
 TEST(http_broker_outlives_garbage)
 {
     const char *garbage[] = { "\x16\x03\x01",

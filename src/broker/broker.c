@@ -22,10 +22,10 @@ MICRO_PRIVATE micro_err micro__broker_connect(micro_broker *b, micro_ctx *ctx, m
     return BROKER_HAS(b, connect) ? broker_failed(ctx, b->ops->connect(b, ctx, svc)) : MICRO_OK;
 }
 
-MICRO_PRIVATE void micro__broker_disconnect(micro_broker *b)
+MICRO_PRIVATE void micro__broker_disconnect(micro_broker *b, int drain_ms)
 {
     if (BROKER_HAS(b, disconnect))
-        b->ops->disconnect(b);
+        b->ops->disconnect(b, drain_ms);
 }
 
 MICRO_PRIVATE micro_err micro__broker_publish(micro_broker *b, micro_ctx *ctx, const char *topic,

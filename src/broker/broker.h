@@ -11,7 +11,7 @@
 
 /* Errors leave a text in ctx. */
 MICRO_PRIVATE micro_err micro__broker_connect(micro_broker *b, micro_ctx *ctx, micro_service *svc);
-MICRO_PRIVATE void micro__broker_disconnect(micro_broker *b);
+MICRO_PRIVATE void micro__broker_disconnect(micro_broker *b, int drain_ms);
 MICRO_PRIVATE micro_err micro__broker_publish(micro_broker *b, micro_ctx *ctx, const char *topic,
                                               const micro_msg *msg, const micro_publish_opts *opts);
 MICRO_PRIVATE micro_err micro__broker_subscribe(micro_broker *b, micro_ctx *ctx, const char *topic,

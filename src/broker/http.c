@@ -5,7 +5,8 @@
 #define HTTP_TTL_MS 60000 /* of a registration */
 #define HTTP_INTERVAL_MS 30000
 #define HTTP_REGISTRY_MS 2000 /* a registry that does not answer must not hold up the end */
-#define HTTP_FLUSH_MS 5000    /* what was published has so long to go out at the end */
+#define HTTP_FLUSH_MS 5000    /* what was published has so long to go out at the end, at most */
+#define HTTP_LAST_MS 200      /* and so long when no time is left: for what is taken at once */
 #define HTTP_DRAIN_MS 1000
 #define HTTP_CONNS 20000
 #define HTTP_KEPT (256u << 20) /* of events that have come in part, all together */
@@ -90,7 +91,7 @@ static micro_err httpbroker_connect(micro_broker *base, micro_ctx *ctx, micro_se
 }
 
 /* What is left of subscriptions nobody ended hears nothing any more. */
-static void httpbroker_close(micro__http_broker *b)
+static void httpbroker_close(micro__http_broker *b, int flush_ms)
 {
     micro__life_shut(b->life, 0);
     micro__life_drop(b->life);
@@ -98,7 +99,8 @@ static void httpbroker_close(micro__http_broker *b)
     if (b->port && micro__port_close(b->port, micro__now_ms() + HTTP_DRAIN_MS))
         b->port = NULL;
     micro_registry_unwatch(b->registry, b->watch); /* its callback looks at what goes now */
-    micro__pipeline_counts sent = micro__pipelines_close(b->out, micro__now_ms() + HTTP_FLUSH_MS);
+    micro__pipeline_counts sent =
+        micro__pipelines_close(b->out, micro__now_ms() + (uint64_t)flush_ms);
     if (sent.lost || sent.refused)
         MICRO_LOG(MICRO_LOG_WARN, "%llu deliveries of events, %llu lost, %llu refused",
                   (unsigned long long)sent.taken, (unsigned long long)sent.lost,
@@ -111,7 +113,14 @@ static void httpbroker_close(micro__http_broker *b)
     b->watching = b->refreshing = b->asking = false;
 }
 
-static void httpbroker_disconnect(micro_broker *base)
+static int httpbroker_flush(int drain_ms)
+{
+    if (drain_ms < 0 || drain_ms > HTTP_FLUSH_MS)
+        return HTTP_FLUSH_MS;
+    return drain_ms < HTTP_LAST_MS ? HTTP_LAST_MS : drain_ms;
+}
+
+static void httpbroker_disconnect(micro_broker *base, int drain_ms)
 {
     micro__http_broker *b = httpbroker_of(base);
 
@@ -122,7 +131,7 @@ static void httpbroker_disconnect(micro_broker *base)
         ;
     micro__unlock(&b->lock);
     if (last)
-        httpbroker_close(b);
+        httpbroker_close(b, httpbroker_flush(drain_ms));
     micro__lock(&b->lock);
     b->connected--;
     b->closing = false;

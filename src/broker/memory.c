@@ -30,10 +30,11 @@ static micro_err membroker_connect(micro_broker *base, micro_ctx *ctx, micro_ser
     return MICRO_OK;
 }
 
-static void membroker_disconnect(micro_broker *base)
+static void membroker_disconnect(micro_broker *base, int drain_ms)
 {
     membroker *b = (membroker *)base;
 
+    (void)drain_ms; /* what was published has been delivered */
     micro__lock(&membroker_map.lock);
     if (!--b->connected)
         b->engine = NULL;

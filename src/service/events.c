@@ -24,14 +24,22 @@ MICRO_PRIVATE micro_err micro__service_broker_connect(micro_service *svc, micro_
     return MICRO_OK;
 }
 
-MICRO_PRIVATE void micro__service_broker_disconnect(micro_service *svc)
+/* Of the time that the end has (0: no limit), as brokers are told it. */
+static int events_left(uint64_t deadline)
+{
+    uint64_t now = micro__now_ms();
+
+    return !deadline ? MICRO_OFF : deadline > now ? (int)(deadline - now) : 0;
+}
+
+MICRO_PRIVATE void micro__service_broker_disconnect(micro_service *svc, uint64_t deadline)
 {
     micro__lock(&svc->lock);
     int n = svc->connects;
     svc->connects = 0;
     micro__unlock(&svc->lock);
     while (n-- > 0)
-        micro__broker_disconnect(svc->broker);
+        micro__broker_disconnect(svc->broker, events_left(deadline));
 }
 
 /* ---- publish ------------------------------------------------------------------------------- */
@@ -180,9 +188,8 @@ MICRO_PRIVATE bool micro__service_subscribers_stop(micro_service *svc, uint64_t 
     bool ended = true;
 
     for (micro__subscriber *s = svc->server.subscribers; s; s = s->next) {
-        uint64_t now = micro__now_ms();
-        int drain = !deadline ? MICRO_OFF : deadline > now ? (int)(deadline - now) : 0;
-        if (s->sub && micro__broker_unsubscribe(svc->broker, s->sub, drain) == MICRO_ETIMEDOUT)
+        if (s->sub && micro__broker_unsubscribe(svc->broker, s->sub, events_left(deadline)) ==
+                          MICRO_ETIMEDOUT)
             ended = false;
         s->sub = NULL;
     }

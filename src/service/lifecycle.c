@@ -207,7 +207,7 @@ MICRO_PRIVATE micro_err micro__service_listen(micro_service *svc)
     return lifecycle_fail(svc, err, why);
 }
 
-static uint64_t lifecycle_deadline(const micro_service *svc)
+MICRO_PRIVATE uint64_t micro__service_deadline(const micro_service *svc)
 {
     int drain = lifecycle_or(svc->s.drain_ms, LIFECYCLE_DRAIN_MS);
 
@@ -249,7 +249,7 @@ static void lifecycle_end(micro_service *svc, uint64_t deadline)
         svc->stuck = true;
     }
     lifecycle_close(svc, deadline);
-    micro__service_broker_disconnect(svc);
+    micro__service_broker_disconnect(svc, deadline);
 }
 
 static bool lifecycle_move(micro_service *svc, enum micro__service_state from,
@@ -286,7 +286,7 @@ static micro_err lifecycle_start(micro_service *svc)
     if (err == MICRO_OK)
         err = lifecycle_register(svc);
     if (err != MICRO_OK) {
-        lifecycle_end(svc, lifecycle_deadline(svc));
+        lifecycle_end(svc, micro__service_deadline(svc));
         return err;
     }
     micro__life_open(svc->life);
@@ -321,7 +321,7 @@ MICRO_API micro_err micro_service_start(micro_service *svc)
  * not come after the deregistration. One that does not end holds up the stop for so long only. */
 static void lifecycle_shut_gate(micro_service *svc)
 {
-    micro__life_shut(svc->life, lifecycle_deadline(svc));
+    micro__life_shut(svc->life, micro__service_deadline(svc));
 }
 
 static void lifecycle_ask(micro_service *svc)
@@ -372,7 +372,7 @@ MICRO_API void micro_service_stop(micro_service *svc)
         lifecycle_fail(svc, err, "a hook before the stop failed");
     lifecycle_shut_gate(svc);
     lifecycle_deregister(svc);
-    lifecycle_end(svc, lifecycle_deadline(svc));
+    lifecycle_end(svc, micro__service_deadline(svc));
     err = micro__service_hooks(svc, MICRO_AFTER_STOP);
     if (err != MICRO_OK)
         lifecycle_fail(svc, err, "a hook after the stop failed");

@@ -247,7 +247,7 @@ MICRO_API void micro_service_free(micro_service *svc)
     if (!svc)
         return;
     micro_service_stop(svc);
-    micro__service_broker_disconnect(svc);
+    micro__service_broker_disconnect(svc, micro__service_deadline(svc));
     if (svc->port || svc->stuck)
         return; /* a handler did not end in time and still uses it: a leak is better than a crash */
     if (svc->own_broker)

@@ -195,7 +195,9 @@ MICRO_PRIVATE micro_err micro__service_hooks(micro_service *svc, enum micro_mome
 /* True, and what is noted: it is too late for that. */
 MICRO_PRIVATE bool micro__service_setup_over(micro_service *svc, const char *what);
 
-MICRO_PRIVATE void micro__service_broker_disconnect(micro_service *svc);
+/* When a stop that begins now gives up waiting; 0: never. */
+MICRO_PRIVATE uint64_t micro__service_deadline(const micro_service *svc);
+MICRO_PRIVATE void micro__service_broker_disconnect(micro_service *svc, uint64_t deadline);
 MICRO_PRIVATE micro_err micro__service_subscribers_start(micro_service *svc, micro_ctx *ctx);
 MICRO_PRIVATE bool micro__service_subscribers_stop(micro_service *svc, uint64_t deadline);
 /* Listens where the settings say. */
