@@ -405,13 +405,15 @@ typedef struct micro_service_opts {
     int max_conns;                 /* 20 000, then accepting pauses; raises RLIMIT_NOFILE (soft) */
     int max_requests;              /* running at once, then 503, tried elsewhere; no limit */
     int max_body;                  /* MICRO_MAX_BODY */
-    int idle_ms;                   /* a silent connection is closed, 75 000 */
+    int idle_ms;                   /* a silent connection is closed, 75 000; so is a stream whose */
+                                   /* caller takes nothing of what waits for it */
     int drain_ms;                  /* stop waits for handlers, 30 000; 1: does not; OFF: for ever */
     bool metrics;                  /* answers GET /metrics, section 19 */
     bool trace;                    /* begins a W3C trace where there is none, section 19 */
     bool function;                 /* ends after one request or event (Debug.* does not count) */
     int max_memory;                /* bytes of requests half read and replies half sent, of all */
-                                   /* connections together, 268 435 456; more is 503 */
+                                   /* connections and streams together, 268 435 456; more is 503, */
+                                   /* and ends a stream */
 } micro_service_opts;
 
 /* C:   micro_service_new(.name = "greeter", .argc = argc, .argv = argv)
@@ -562,8 +564,8 @@ MICRO_API void micro_call_start(micro_ctx *ctx, const char *service, const micro
 
 /* Scatter and gather: a call to each node of the service that the options let through, all at
  * once; done runs for each, and its ctx's info says with which peer; gather with micro_ctx_wait.
- * A further attempt goes to the same node; one that other calls pass over (section 12) is asked too.
- * Waits here only for a name that is not known yet.
+ * A further attempt goes to the same node. Those that other calls pass over (section 12) are asked
+ * too. Waits here only for a name that is not known yet.
  * Returns how many calls were started; none: done has run once, on the parent. Several services:
  * start a call each.
  * [child | by done: call | ctx] */

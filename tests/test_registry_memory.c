@@ -363,6 +363,65 @@ TEST(registry_out_of_memory)
 
 /* ---- many threads -----------------------------------------------------------------------------*/
 
+/* ---- whoever delivers is relieved --------------------------------------------------------------
+ */
+
+typedef struct regtest_flood {
+    micro_registry *reg;
+    atomic_bool stop;
+    atomic_int puts;
+} regtest_flood;
+
+static void *regtest_flood_run(void *arg)
+{
+    regtest_flood *f = arg;
+    micro_ctx *ctx = micro_ctx_new(NULL);
+    micro_node node = { .id = micro_s("flood"), .address = micro_s("127.0.0.1:1") };
+    micro_entry e = { .name = micro_s("flood"), .nodes = { &node, 1, 1 } };
+
+    for (int i = 0; i < 20000 && !atomic_load(&f->stop); i++) {
+        micro_ignore(micro_registry_put(f->reg, ctx, &e, 0));
+        micro_ignore(micro_registry_del(f->reg, ctx, &e));
+        atomic_fetch_add(&f->puts, 1);
+        micro_ctx_reset(ctx);
+    }
+    micro_ctx_free(ctx);
+    return NULL;
+}
+
+static void regtest_flood_seen(void *arg, enum micro_change what, const micro_entry *e)
+{
+    (void)arg, (void)what, (void)e;
+    usleep(200); /* it is slower than those who change things */
+}
+
+/* Others that change the registry without a pause do not keep a thread from returning. */
+TEST_OF_THREADS(own, registry_change_returns_while_others_go_on)
+{
+    regtest_flood f = { .reg = micro_registry_memory_new() };
+    micro_ctx *ctx = micro_ctx_new(NULL);
+    micro_node node = { .id = micro_s("n"), .address = micro_s("127.0.0.1:2") };
+    micro_entry e = { .name = micro_s("calm"), .nodes = { &node, 1, 1 } };
+    micro_watch *watch;
+    pthread_t thread[2];
+
+    REQUIRE(CHECK_EQ_INT(micro_registry_watch(f.reg, NULL, regtest_flood_seen, NULL, &watch),
+                         MICRO_OK));
+    for (int i = 0; i < 2; i++)
+        pthread_create(&thread[i], NULL, regtest_flood_run, &f);
+    for (int i = 0; i < 30; i++) {
+        CHECK_EQ_INT(micro_registry_put(f.reg, ctx, &e, 0), MICRO_OK);
+        CHECK_EQ_INT(micro_registry_del(f.reg, ctx, &e), MICRO_OK);
+    }
+    CHECK(atomic_load(&f.puts) < 2 * 20000); /* they have not come to their end */
+    atomic_store(&f.stop, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(thread[i], NULL);
+    micro_registry_unwatch(f.reg, watch);
+    micro_ctx_free(ctx);
+    micro_registry_free(f.reg);
+}
+
 enum { REGTEST_THREADS = 4, REGTEST_ROUNDS = 200 };
 
 typedef struct regtest_worker {

@@ -495,6 +495,8 @@ MICRO_PRIVATE void micro__conn_serve(micro__thread *t, micro__conn *c, unsigned 
     t->out.len = t->out_sent = t->out_ready = 0;
     if (c->partial) /* while the seat is certain: the timer is the loop's */
         micro__timer_clear(&t->loop->timers, &c->partial->timer);
+    if (c->pipe)
+        micro__timer_clear(&t->loop->timers, &c->pipe->stall);
     if (MICRO__RARE(c->lingers)) {
         conn_drain(t, c);
         return;

@@ -335,7 +335,10 @@ MICRO_PRIVATE void micro__conn_close(micro__loop *l, micro__conn *c);
 MICRO_PRIVATE void micro__conn_gone(micro__conn *c);
 MICRO_PRIVATE void micro__conn_hup(micro__conn *c);
 
-/* keep.c. keep: the rest of what was read; room: for the next read; both false: memory is out, or
+/* keep.c. A block that the port's connections keep grows, or comes, or goes. False: all of them are
+ * too much. NULL is no port, and counts nothing. */
+MICRO_PRIVATE bool micro__port_keep(micro__port *p, size_t from, size_t to);
+/* keep: the rest of what was read; room: for the next read; both false: memory is out, or
  * what the port may have. linger: instead of closing a refused one; false: close it. */
 MICRO_PRIVATE bool micro__conn_keep(micro__conn *c, const micro__assembly *as, const char *rest,
                                     size_t n, uint64_t now);

@@ -15,12 +15,11 @@ static size_t keep_partial_size(size_t cap)
     return sizeof(micro__partial) + cap + 1;
 }
 
-/* A block grows, or comes, or goes. False: all of the port are too much. To linger is always
- * possible. */
-static bool keep_count(const micro__conn *c, size_t from, size_t to)
+/* To linger is always possible. */
+MICRO_PRIVATE bool micro__port_keep(micro__port *p, size_t from, size_t to)
 {
-    micro__port *p = c->port;
-
+    if (!p || from == to)
+        return true;
     size_t before = atomic_fetch_add_explicit(&p->kept, to - from, memory_order_relaxed);
     if (to <= from || to <= keep_partial_size(0) || !p->o.max_kept ||
         before + (to - from) <= p->o.max_kept)
@@ -31,17 +30,17 @@ static bool keep_count(const micro__conn *c, size_t from, size_t to)
 
 static void *keep_resize(const micro__conn *c, void *old, size_t from, size_t to)
 {
-    if (!keep_count(c, from, to))
+    if (!micro__port_keep(c->port, from, to))
         return NULL;
     void *block = micro__realloc(old, from, to);
     if (!block)
-        keep_count(c, to, from);
+        micro__port_keep(c->port, to, from);
     return block;
 }
 
 static void keep_free(const micro__conn *c, void *old, size_t size)
 {
-    keep_count(c, size, 0);
+    micro__port_keep(c->port, size, 0);
     micro__free(old, size);
 }
 

@@ -15,21 +15,40 @@ MICRO_PRIVATE void micro__pipe_init(micro__pipe *p, int fd, bool serving, size_t
     p->serving = serving;
     p->max_body = max_body;
     p->stall_ms = -1;
+    if (fd >= 0)
+        micro__sock_probe(fd);
     micro__mutex_init(&p->lock);
 }
 
 static void pipe_drop_in(micro__pipe *p)
 {
-    if (p->in)
+    if (p->in) {
+        micro__port_keep(p->port, p->cap + 1, 0);
         micro__free(p->in, p->cap + 1);
+    }
     p->in = NULL;
     p->cap = p->at = p->len = 0;
 }
 
-MICRO_PRIVATE void micro__pipe_free(micro__pipe *p)
+static void pipe_drop_out(micro__pipe *p)
+{
+    micro__port_keep(p->port, p->kept, 0);
+    p->kept = p->sent = 0;
+    micro__buf_free(&p->out);
+}
+
+MICRO_PRIVATE void micro__pipe_drop(micro__pipe *p)
 {
     pipe_drop_in(p);
-    micro__buf_free(&p->out);
+    micro__lock(&p->lock); /* somebody may still be sending */
+    pipe_drop_out(p);
+    p->port = NULL;
+    micro__unlock(&p->lock);
+}
+
+MICRO_PRIVATE void micro__pipe_free(micro__pipe *p)
+{
+    micro__pipe_drop(p);
     micro__mutex_destroy(&p->lock);
 }
 
@@ -128,7 +147,23 @@ static micro_err pipe_message(micro__pipe *p, micro__piece *m)
     return MICRO_OK;
 }
 
-static bool pipe_room(micro__pipe *p)
+MICRO_PRIVATE micro_err micro__pipe_grow(micro__pipe *p, size_t cap)
+{
+    size_t from = p->in ? p->cap + 1 : 0;
+
+    if (!micro__port_keep(p->port, from, cap + 1))
+        return MICRO_ETOOBIG;
+    char *in = micro__realloc(p->in, from, cap + 1);
+    if (!in) {
+        micro__port_keep(p->port, cap + 1, from);
+        return MICRO_ENOMEM;
+    }
+    p->in = in;
+    p->cap = cap;
+    return MICRO_OK;
+}
+
+static micro_err pipe_room(micro__pipe *p)
 {
     if (p->at) {
         memmove(p->in, p->in + p->at, p->len - p->at);
@@ -136,21 +171,15 @@ static bool pipe_room(micro__pipe *p)
         p->at = 0;
     }
     size_t want = micro__assembly_want(&p->as, p->len, p->cap);
-    if (want <= p->cap)
-        return true;
-    char *in = micro__realloc(p->in, p->in ? p->cap + 1 : 0, want + 1);
-    if (!in)
-        return false;
-    p->in = in;
-    p->cap = want;
-    return true;
+    return want <= p->cap ? MICRO_OK : micro__pipe_grow(p, want);
 }
 
 /* One read. EAGAIN: nothing has come. */
 static micro_err pipe_fill(micro__pipe *p)
 {
-    if (!pipe_room(p))
-        return MICRO_ENOMEM;
+    micro_err err = pipe_room(p);
+    if (err != MICRO_OK)
+        return err == MICRO_ENOMEM ? err : pipe_fault(p, MICRO_ENOMEM, "too much is half read");
     size_t room = p->cap - p->len;
     long n = micro__sock_recv(p->fd, p->in + p->len, room);
     if (n == MICRO_EAGAIN)
@@ -162,13 +191,8 @@ static micro_err pipe_fill(micro__pipe *p)
     }
     p->len += (size_t)n;
     atomic_store_explicit(&p->unread, true, memory_order_relaxed);
-    if ((size_t)n == room && p->cap < PIPE_READ) { /* more keeps coming: fewer and bigger reads */
-        char *in = micro__realloc(p->in, p->cap + 1, 2 * p->cap + 1);
-        if (in) {
-            p->in = in;
-            p->cap *= 2;
-        }
-    }
+    if ((size_t)n == room && p->cap < PIPE_READ) /* more keeps coming: fewer and bigger reads */
+        micro_ignore(micro__pipe_grow(p, 2 * p->cap));
     return MICRO_OK;
 }
 
@@ -222,8 +246,11 @@ MICRO_PRIVATE micro_err micro__pipe_recv(micro__pipe *p, micro_ctx *ctx, micro__
 
 static bool pipe_append(micro__pipe *p, const micro_buf *head, const micro_buf *body)
 {
-    if (p->sent == p->out.len)
-        p->sent = p->out.len = 0;
+    if (p->sent && p->sent >= p->out.len - p->sent) { /* of a reader that never quite catches up */
+        memmove(p->out.ptr, p->out.ptr + p->sent, p->out.len - p->sent);
+        p->out.len -= p->sent;
+        p->sent = 0;
+    }
     size_t len = p->out.len;
     micro__buf_add(&p->out, head->ptr, head->len);
     micro__buf_add(&p->out, body->ptr, body->len);
@@ -234,20 +261,37 @@ static bool pipe_append(micro__pipe *p, const micro_buf *head, const micro_buf *
     return false;
 }
 
+/* False: it is more than the connections of the port may keep together. */
+static bool pipe_stuck(micro__pipe *p, bool moved)
+{
+    if (!p->stuck || moved)
+        p->stuck = micro__now_ms();
+    if (micro__port_keep(p->port, p->kept, p->out.cap)) {
+        p->kept = p->out.cap;
+        return true;
+    }
+    if (p->driven) { /* else who sends is told, and who receives is somebody else */
+        p->problem = "too much is half sent";
+        p->cut = true;
+    }
+    return false;
+}
+
 static size_t pipe_flush(micro__pipe *p)
 {
+    bool moved = false;
+
     while (p->sent < p->out.len && !p->lost) {
         long n = micro__sock_send(p->fd, p->out.ptr + p->sent, p->out.len - p->sent);
-        if (n == MICRO_EAGAIN)
+        if (n == MICRO_EAGAIN && pipe_stuck(p, moved))
             return p->out.len - p->sent;
-        if (n < 0)
-            p->lost = true;
-        else
-            p->sent += (size_t)n;
+        p->lost = n < 0;
+        moved = true;
+        p->sent += n > 0 ? (size_t)n : 0;
     }
-    p->sent = p->out.len = 0;
-    if (p->out.cap > PIPE_KEEP || p->driven)
-        micro__buf_free(&p->out);
+    p->stuck = p->sent = p->out.len = 0;
+    if (p->out.cap > PIPE_KEEP || p->driven || p->kept)
+        pipe_drop_out(p);
     return 0;
 }
 

@@ -22,7 +22,8 @@ struct micro__pipe {
     bool serving;     /* reads requests, writes replies; else the other way round */
     bool ends_by_fin; /* the peer has no other way to end its side */
     size_t max_body;
-    int stall_ms; /* a send that moves nothing for so long has failed; < 0: never */
+    int stall_ms;      /* a send that moves nothing for so long has failed; < 0: never */
+    micro__port *port; /* which counts what is kept; NULL: nobody does */
     /* who receives */
     char *in; /* in[at..len) has come and was not taken */
     size_t cap, at, len;
@@ -33,14 +34,17 @@ struct micro__pipe {
     atomic_bool ended;   /* the peer has said that it ends its side */
     /* who sends; driven: under lock */
     micro_buf out;
-    size_t sent; /* of out */
-    bool lost;   /* sending has failed */
+    size_t sent;    /* of out */
+    size_t kept;    /* bytes of out that the port knows of */
+    uint64_t stuck; /* since when nothing of it could go; 0: nothing waits */
+    bool lost;      /* sending has failed */
     /* driven, by a loop, in its seat or as user code that was left alone with the connection */
     micro__mutex lock;
     micro__loop *loop;
     micro__conn *conn;
     void (*serve)(micro__pipe *p); /* as user code: something may have come, or gone out */
     void (*done)(micro__pipe *p);  /* it is off the connection: frees it, unless retire says no */
+    micro__timer stall;            /* of what is stuck */
     micro__task kick;
     atomic_int kicked;
     MICRO__ATOMIC(const void *) inside; /* the thread that serves it */
@@ -66,6 +70,9 @@ MICRO_PRIVATE micro_err micro__pipe_send(micro__pipe *p, micro_ctx *ctx, const m
  * taken; ENOMEM; EIO. */
 MICRO_PRIVATE micro_err micro__pipe_put(micro__pipe *p, const micro_buf *head,
                                         const micro_buf *body, size_t limit);
+/* Memory for cap bytes of input. ENOMEM; ETOOBIG: the port has no more. drop: all of it goes. */
+MICRO_PRIVATE micro_err micro__pipe_grow(micro__pipe *p, size_t cap);
+MICRO_PRIVATE void micro__pipe_drop(micro__pipe *p);
 /* What the connection takes now of what waits. The number of bytes that are left; 0 too if they
  * never will go. */
 MICRO_PRIVATE size_t micro__pipe_flush(micro__pipe *p);

@@ -45,7 +45,7 @@ MICRO_PRIVATE void micro__sleep_us(int us);
 MICRO_PRIVATE int micro__cpu_count(void); /* usable by this process, at least 1 */
 #endif
 MICRO_PRIVATE bool micro__random(void *out, size_t len); /* for ids; false: the system has none */
-MICRO_PRIVATE bool micro__random_uuid(char out[37]);      /* an id; the same */
+MICRO_PRIVATE bool micro__random_uuid(char out[37]);     /* an id; the same */
 MICRO_PRIVATE uint64_t micro__random_fast(void); /* for choices; per thread, no system call */
 MICRO_PRIVATE void micro__host_name(char *out, size_t size); /* "localhost" if unknown */
 /* Resident bytes and number of threads of this process; 0 where unknown. */
@@ -224,6 +224,7 @@ MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us); /* waits so long a
 #endif
 /* Of any descriptor, waiting: > 0 bytes, 0 the end, EIO. */
 MICRO_PRIVATE long micro__fd_read(int fd, void *data, size_t len);
+MICRO_PRIVATE void micro__sock_probe(int fd);    /* a silent peer too, so that its end is noticed */
 MICRO_PRIVATE void micro__sock_end(int fd);      /* ours: the peer reads to the end */
 MICRO_PRIVATE void micro__sock_shutdown(int fd); /* both ways: wakes whoever waits for it */
 MICRO_PRIVATE void micro__fd_close(int fd);      /* -1 is fine */

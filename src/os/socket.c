@@ -6,6 +6,10 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#define SOCKET_PROBE_AFTER 30 /* s */
+#define SOCKET_PROBE_EVERY 15
+#define SOCKET_PROBES 4
+
 MICRO_PRIVATE bool micro__sock_option(int fd, int level, int name, int value)
 {
     return setsockopt(fd, level, name, &value, sizeof value) == 0;
@@ -44,6 +48,21 @@ static bool socket_is_any4(const micro__addr *a)
         return false;
     memcpy(&in, a->u.bytes, sizeof in);
     return in.sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+/* Probes after half a minute of silence; who answers none of four in another minute is gone. */
+MICRO_PRIVATE void micro__sock_probe(int fd)
+{
+    micro__sock_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#if defined(TCP_KEEPIDLE)
+    micro__sock_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, SOCKET_PROBE_AFTER);
+#elif defined(TCP_KEEPALIVE)
+    micro__sock_option(fd, IPPROTO_TCP, TCP_KEEPALIVE, SOCKET_PROBE_AFTER);
+#endif
+#if defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
+    micro__sock_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, SOCKET_PROBE_EVERY);
+    micro__sock_option(fd, IPPROTO_TCP, TCP_KEEPCNT, SOCKET_PROBES);
+#endif
 }
 
 /* ---- listening ------------------------------------------------------------------------------ */

@@ -30,9 +30,14 @@ struct micro__notifier {
     micro_watch *cursor;  /* the one to be looked at after it */
     const void *owner;    /* the thread that delivers; NULL: none */
     size_t waiting;
+    bool tired;  /* the owner has had its turn */
+    bool relief; /* somebody waits to go on for it */
     notify_event *head, **tail;
     uint64_t seq;
 };
+
+#define NOTIFY_TURN 64       /* events that a thread delivers before another one may have to */
+#define NOTIFY_RELIEF_MS 100 /* which waits so long for a callback to return */
 
 static MICRO__THREAD_LOCAL char notify_self; /* its address names the thread */
 
@@ -200,21 +205,48 @@ static void notify_deliver(micro__notifier *n, const notify_event *ev)
     }
 }
 
+/* With the lock: all that waits, or until somebody goes on. */
+static void notify_work(micro__notifier *n)
+{
+    size_t done = 0;
+
+    n->owner = &notify_self;
+    for (notify_event *ev; (ev = n->head) && !n->relief;) {
+        n->head = ev->next;
+        if (!n->head)
+            n->tail = &n->head;
+        notify_deliver(n, ev);
+        notify_event_free(ev);
+        n->tired = ++done >= NOTIFY_TURN;
+    }
+    n->owner = NULL;
+    n->tired = false;
+    micro__cond_broadcast(&n->done);
+}
+
+/* With the lock. Where others change things without a pause, whoever delivers would go on for ever:
+ * after its turn the next of them takes over. Not at any price: the callback that runs may be
+ * waiting for this very thread. */
+static void notify_relieve(micro__notifier *n)
+{
+    uint64_t until = micro__now_ms() + NOTIFY_RELIEF_MS;
+
+    n->relief = true;
+    micro_block_begin();
+    while (n->owner && micro__now_ms() < until)
+        micro__cond_wait(&n->done, &n->lock, until);
+    micro_block_end();
+    n->relief = false;
+}
+
 MICRO_PRIVATE void micro__notify_run(micro__notifier *n)
 {
     if (!n)
         return;
     micro__lock(&n->lock);
-    if (!n->owner) {
-        n->owner = &notify_self;
-        for (notify_event *ev; (ev = n->head);) {
-            n->head = ev->next;
-            if (!n->head)
-                n->tail = &n->head;
-            notify_deliver(n, ev);
-            notify_event_free(ev);
-        }
-        n->owner = NULL;
-    }
+    if (n->tired && !n->relief && n->owner != &notify_self)
+        notify_relieve(n);
+    if (!n->owner)
+        notify_work(n);
     micro__unlock(&n->lock);
 }

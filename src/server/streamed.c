@@ -210,11 +210,23 @@ static void streamed_done(micro__pipe *p)
     streamed_free(st);
 }
 
+/* The caller has gone without having ended it, whether or not the handler has found out. */
+static bool streamed_deserted(micro_stream *st)
+{
+    micro_err over = atomic_load_explicit(&st->over, memory_order_relaxed);
+
+    return (over != MICRO_OK && over != MICRO_EOS) || st->pipe.lost ||
+           (micro__ctx_check(st->ctx, 0) != MICRO_OK && micro__pipe_deserted(&st->pipe));
+}
+
 /* With callbacks it goes on; else it is over. */
 static void streamed_returned(micro_stream *st, micro_err err)
 {
     if (err == MICRO_EOS)
         err = MICRO_OK; /* as its last receive returned it */
+    if (err == MICRO_OK && !st->message && streamed_deserted(st))
+        err = micro__ctx_local_id(st->ctx, st->ctx->info.service, MICRO_ECANCELED,
+                                  "the caller is gone");
     if (err == MICRO_OK && st->ctx->arena.failed)
         err = MICRO_ENOMEM;
     if (st->message) {

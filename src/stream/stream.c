@@ -103,7 +103,8 @@ static micro_err stream_gone(micro_stream *st, micro_ctx *ctx, const char *text)
     if (!st->side->serving)
         return micro__ctx_local_id(ctx, stream_id(st, ctx), MICRO_EIO, "%s", text);
     micro_ctx_cancel(st->ctx);
-    return micro__ctx_local_id(ctx, stream_id(st, ctx), MICRO_ECANCELED, "the caller is gone");
+    return micro__ctx_local_id(ctx, stream_id(st, ctx), MICRO_ECANCELED, "%s",
+                               st->pipe.problem ? st->pipe.problem : "the caller is gone");
 }
 
 /* The peer's connection has ended where a message might begin. For some that is how they end. */
