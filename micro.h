@@ -593,7 +593,8 @@ MICRO_API MICRO_CHECKED micro_err micro_ctx_wait(micro_ctx *ctx);
  * Straight line: the handler loops over recv and send, holds a thread, and ends the stream by
  * returning: OK (or the EOS that recv gave it) is a good end, an error reaches the caller's recv.
  * Callbacks: the handler calls on_req and returns; the stream lives on without a thread. The caller
- * has both forms too. Where micro_poll drives, a straight-line handler keeps all else waiting.
+ * has both forms too. Where micro_poll drives, a straight-line handler keeps all else waiting, and
+ * a caller that waits for a service of its own thread drives it meanwhile.
  *
  * A handler's ctx has no deadline, and is canceled when its caller is gone without having ended
  * the stream. Callers of 2018 end by closing: that is a good end; a broken connection cancels. */

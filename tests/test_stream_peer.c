@@ -321,3 +321,35 @@ TEST(peer_that_is_silent_is_probed)
     CHECK(atomic_load(&peer_probes));
     chat_finish(&f);
 }
+
+/* ---- the peer is this very thread --------------------------------------------------------------
+ */
+
+/* A caller that waits drives the service it waits for, if nobody else does. */
+TEST(peer_that_this_thread_drives)
+{
+    chat_fixture f;
+    micro_stream *st;
+    chat_msg m = { 0, micro_s("to myself") };
+
+    REQUIRE(chat_begin_with(&f, (micro_service_opts){ .loops = MICRO_OFF }));
+    micro_ctx_set_timeout(f.ctx, 30000);
+    REQUIRE(CHECK_EQ_INT(chat_back(f.ctx, "chat", &st), MICRO_OK));
+    for (int64_t i = 0; i < 100; i++) {
+        m.count = i;
+        m.text = micro_s("to myself");
+        CHECK_EQ_INT(chat_back_send_req(st, &m), MICRO_OK);
+        if (!CHECK_EQ_INT(chat_back_recv_rsp(st, &m), MICRO_OK) || !CHECK_EQ_INT(m.count, i))
+            break;
+    }
+    m.count = -1;
+    CHECK_EQ_INT(chat_back_send_req(st, &m), MICRO_OK);
+    CHECK_EQ_INT(chat_back_recv_rsp(st, &m), MICRO_EOS);
+    CHECK_EQ_INT(atomic_load(&chat_seen.ended), 1);
+    micro_stream_close(st, MICRO_OK);
+    micro_ctx_set_timeout(f.ctx, 200); /* a handler that waits for its caller, who is beneath it */
+    REQUIRE(CHECK_EQ_INT(chat_echo(f.ctx, "chat", &st), MICRO_OK));
+    CHECK_EQ_INT(chat_echo_recv_rsp(st, &m), MICRO_ETIMEDOUT);
+    CHECK_EQ_INT(chat_seen.err, MICRO_ETIMEDOUT);
+    chat_finish(&f);
+}

@@ -166,13 +166,15 @@ static void opening_drop(opening *o)
 static micro_err opening_attempt(micro__call *k)
 {
     opening *o = k->opening;
-    int fd;
+    micro__addr to;
+    int fd = -1;
 
     opening_drop(o); /* middleware runs the rest once more */
     micro_err err = micro__call_dial(k, &fd);
     if (err != MICRO_OK)
         return err;
     micro__pipe_init(&o->st.pipe, fd, false, MICRO_MAX_BODY);
+    o->st.pipe.local = micro__sock_peer(fd, &to) ? micro__local_find(&to) : 0;
     o->open = true;
     err = opening_send(o, k);
     if (err != MICRO_OK)

@@ -155,7 +155,8 @@ struct micro__engine {
     atomic_bool capped;  /* said so already */
     micro__thread *poll_thread;
     MICRO__ATOMIC(const void *) driver; /* micro__thread_mark of whoever steps it */
-    void *block;                        /* what it and its loops were allocated as */
+    uint64_t patience; /* of that thread, when it waits for an answer itself; 0: no limit */
+    void *block;       /* what it and its loops were allocated as */
     size_t block_size;
     /* the pool */
     micro__mutex lock;

@@ -91,6 +91,19 @@ MICRO_PRIVATE bool micro__local_alive(uint64_t id)
     return local_port(id) != NULL;
 }
 
+MICRO_PRIVATE bool micro__local_drive(uint64_t id, int timeout_ms, uint64_t until)
+{
+    micro__port *p = micro__engine_inside() ? NULL : local_port(id);
+
+    if (!p)
+        return false;
+    micro__engine *e = p->e;
+    e->patience = until;
+    micro__engine_drive(e, timeout_ms);
+    e->patience = 0;
+    return true;
+}
+
 /* ---- one exchange -------------------------------------------------------------------------- */
 
 /* The limits of a request that comes over a socket. */

@@ -297,6 +297,9 @@ MICRO_PRIVATE void micro__ctx_disarm(micro_ctx *ctx);
 /* 0: `to` leads elsewhere. */
 MICRO_PRIVATE uint64_t micro__local_find(const micro__addr *to);
 MICRO_PRIVATE bool micro__local_alive(uint64_t id);
+/* A step of the loop behind it, so that it can answer; handlers that wait meanwhile do so until
+ * `until` (0: no limit). False: nothing can be done from here. */
+MICRO_PRIVATE bool micro__local_drive(uint64_t id, int timeout_ms, uint64_t until);
 /* The request served, and the answer in memory of ctx. Errors are in ctx. */
 MICRO_PRIVATE micro_err micro__local_exchange(uint64_t id, micro_ctx *ctx, const micro_msg *msg,
                                               micro_msg *out);

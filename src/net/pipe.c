@@ -4,6 +4,7 @@
 
 #define PIPE_READ 16384   /* as much is read at once if it keeps coming */
 #define PIPE_KEEP 16384   /* a bigger buffer for what is sent is not kept */
+#define PIPE_STEP_MS 10   /* of a loop that this thread drives while it waits */
 #define PIPE_STALL_MS 100 /* between two looks at the clock while a peer does not read */
 
 enum { PIPE_STILL, PIPE_KICKED, PIPE_RETIRED }; /* kicked */
@@ -215,6 +216,20 @@ MICRO_PRIVATE micro_err micro__pipe_take(micro__pipe *p, micro__piece *m)
     }
 }
 
+/* Where this very thread drives the peer, the peer has to be driven meanwhile. */
+static micro_err pipe_ready(micro__pipe *p, int what, uint64_t until)
+{
+    while (p->local) {
+        uint64_t now = micro__now_ms();
+        micro_err err = micro__fd_wait(p->fd, what, now);
+        if (err != MICRO_ETIMEDOUT || (until && now >= until))
+            return err;
+        if (!micro__local_drive(p->local, PIPE_STEP_MS, until))
+            break;
+    }
+    return micro__seat_wait(p->fd, what, until);
+}
+
 static micro_err pipe_wait(micro__pipe *p, micro_ctx *ctx, int what, uint64_t until)
 {
     micro_err err = micro__ctx_check(ctx, ctx->deadline);
@@ -223,7 +238,10 @@ static micro_err pipe_wait(micro__pipe *p, micro_ctx *ctx, int what, uint64_t un
         return err;
     if (ctx->deadline && (!until || ctx->deadline < until))
         until = ctx->deadline;
-    err = micro__seat_wait(p->fd, what, until);
+    uint64_t patience = p->loop ? p->loop->e->patience : 0;
+    if (patience && (!until || patience < until))
+        until = patience;
+    err = pipe_ready(p, what, until);
     micro_err state = micro__ctx_check(ctx, ctx->deadline);
     if (state != MICRO_OK)
         return state;

@@ -21,6 +21,7 @@ struct micro__pipe {
     int fd;
     bool serving;     /* reads requests, writes replies; else the other way round */
     bool ends_by_fin; /* the peer has no other way to end its side */
+    uint64_t local;   /* micro__local_find of the peer */
     size_t max_body;
     int stall_ms;      /* a send that moves nothing for so long has failed; < 0: never */
     micro__port *port; /* which counts what is kept; NULL: nobody does */

@@ -224,6 +224,7 @@ MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us); /* waits so long a
 #endif
 /* Of any descriptor, waiting: > 0 bytes, 0 the end, EIO. */
 MICRO_PRIVATE long micro__fd_read(int fd, void *data, size_t len);
+MICRO_PRIVATE bool micro__sock_peer(int fd, micro__addr *out); /* where it leads to */
 MICRO_PRIVATE void micro__sock_probe(int fd);    /* a silent peer too, so that its end is noticed */
 MICRO_PRIVATE void micro__sock_end(int fd);      /* ours: the peer reads to the end */
 MICRO_PRIVATE void micro__sock_shutdown(int fd); /* both ways: wakes whoever waits for it */

@@ -65,6 +65,17 @@ MICRO_PRIVATE void micro__sock_probe(int fd)
 #endif
 }
 
+MICRO_PRIVATE bool micro__sock_peer(int fd, micro__addr *out)
+{
+    socklen_t len = sizeof out->u.bytes;
+
+    memset(out, 0, sizeof *out);
+    if (getpeername(fd, micro__addr_sys(out), &len) < 0)
+        return false;
+    out->len = len;
+    return true;
+}
+
 /* ---- listening ------------------------------------------------------------------------------ */
 
 static micro_err socket_listen_error(int error)
