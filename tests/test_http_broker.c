@@ -243,6 +243,42 @@ TEST(http_broker_stops_without_an_answer)
     close(listener);
 }
 
+/* A broker that services share goes on when the one that connected first has gone: what it uses is
+ * theirs in common. A registry that a service made for itself would go with it. */
+TEST(http_broker_outlives_the_first_of_its_services)
+{
+    char name[] = "test", flag[] = "--registry=memory";
+    char *argv[] = { name, flag, NULL };
+    micro_registry *reg = micro_registry_memory_new();
+    micro_broker *broker = micro_broker_http_new("127.0.0.1:0");
+    micro_service *svc[2];
+    events_seen seen = EVENTS_SEEN;
+    events_msg m = { .id = micro_s("1") };
+
+    for (int i = 0; i < 2; i++) {
+        svc[i] = micro_service_new(.name = i ? "second" : "first", .address = "127.0.0.1:0",
+                                   .broker = broker, .registry = reg, .drain_ms = 1000);
+        if (i)
+            events_one_subscribe(svc[i], events_on, &seen);
+        REQUIRE(CHECK_EQ_INT(micro_service_start(svc[i]), MICRO_OK));
+    }
+    micro_service *other = micro_service_new(.name = "other", .address = "127.0.0.1:0",
+                                             .broker = broker, .argc = 2, .argv = argv);
+    CHECK_EQ_INT(micro_service_start(other), MICRO_EINVAL);
+    micro_service_free(other);
+    micro_ctx *ctx = micro_ctx_new(svc[1]);
+    CHECK_EQ_INT(events_one_publish(ctx, &m), MICRO_OK);
+    micro_service_free(svc[0]);
+    CHECK_EQ_INT(events_one_publish(ctx, &m), MICRO_OK);
+    for (int i = 0; i < 10000 && events_count(&seen) < 2; i++)
+        raw_sleep(1);
+    CHECK_EQ_INT(events_count(&seen), 2);
+    micro_ctx_free(ctx);
+    micro_service_free(svc[1]);
+    micro_broker_free(broker);
+    micro_registry_free(reg);
+}
+
 TEST(http_broker_outlives_garbage)
 {
     const char *garbage[] = { "\x16\x03\x01",

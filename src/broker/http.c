@@ -77,7 +77,6 @@ static micro_err httpbroker_connect(micro_broker *base, micro_ctx *ctx, micro_se
     micro__engine *e;
     micro_err err = micro__service_engine_of(svc, &e);
 
-    (void)ctx;
     if (err != MICRO_OK)
         return err;
     micro__lock(&b->lock);
@@ -85,9 +84,14 @@ static micro_err httpbroker_connect(micro_broker *base, micro_ctx *ctx, micro_se
         err = MICRO_EBUSY;
     else if (!b->connected)
         err = httpbroker_open(b, svc, e);
+    else if (b->registry != micro_service_registry(svc) || b->engine != e)
+        err = MICRO_EINVAL; /* they would go with the service that they are of */
     b->connected += err == MICRO_OK;
     micro__unlock(&b->lock);
-    return err;
+    return err != MICRO_EINVAL ? err
+                               : micro__ctx_local(ctx, err,
+                                                  "services that share a broker need one registry, "
+                                                  "and loops of the same kind");
 }
 
 /* What is left of subscriptions nobody ended hears nothing any more. */
