@@ -9,7 +9,7 @@ MICRO_METHOD(seat_sleep, "Seat.Sleep", hello_msg, hello_answer);
 MICRO_METHOD(seat_nest, "Seat.Nest", hello_msg, hello_answer);
 MICRO_METHOD(seat_gather, "Seat.Gather", hello_msg, hello_answer);
 
-static atomic_int seat_asleep, seat_most_asleep;
+static atomic_int seat_asleep, seat_most_asleep, seat_nested;
 static atomic_bool seat_sleep_on; /* until the test says otherwise */
 
 /* Sleeps name ms, and for as long as it has to; says nothing about it. */
@@ -33,6 +33,7 @@ static micro_err seat_on_nest(micro_ctx *ctx, const hello_msg *req, hello_answer
     int depth = atoi(req->name.ptr);
     hello_msg next = { micro_format(ctx, "%d", depth - 1) };
 
+    seat_nested++;
     if (depth > 0)
         return seat_nest(ctx, "seat", &next, rsp);
     rsp->msg = micro_s("bottom");
@@ -222,18 +223,15 @@ TEST_OF_THREADS(own, seat_mixed_storm)
 /* ---- the cap ------------------------------------------------------------------------------- */
 
 static struct {
-    pthread_mutex_t lock;
-    int held_back, full;
-} seat_log = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    atomic_int held_back, full;
+} seat_log;
 
 static void seat_on_log(void *arg, int level, const char *file, int line, const char *text,
                         size_t len)
 {
     (void)arg, (void)level, (void)file, (void)line, (void)len;
-    pthread_mutex_lock(&seat_log.lock);
     seat_log.held_back += strstr(text, "threads are few") != NULL;
     seat_log.full += strstr(text, "no thread of") != NULL;
-    pthread_mutex_unlock(&seat_log.lock);
 }
 
 /* Far more callers than threads: what has come furthest always finds one. */
@@ -249,6 +247,41 @@ TEST_OF_THREADS(chain, seat_chains_at_the_cap_complete)
         seat_teardown(&f);
     }
     CHECK_EQ_INT(seat_log.held_back, 2); /* once for each */
+}
+
+/* Of two callers that wait for threads one goes away: its request is not executed any more. */
+TEST_OF_THREADS(own, seat_request_held_back_ends_with_its_caller)
+{
+    enum { SLEEPERS = 3 };
+    seat_fixture f = { 0 };
+    char out[1024];
+    int fds[SLEEPERS];
+
+    micro_log_set(MICRO_LOG_WARN, seat_on_log, NULL);
+    REQUIRE(seat_setup(&f, 1, SLEEPERS + 1));
+    CHECK_EQ_INT(seat_storm(&f, &seat_nest_method, "1", 1, 1), 0); /* that it waits is seen */
+    CHECK_EQ_INT(seat_nested, 2);
+    atomic_store(&seat_sleep_on, true);
+    for (int i = 0; i < SLEEPERS; i++) {
+        fds[i] = raw_connect(micro_service_address(f.svc));
+        raw_post(fds[i], "Micro-Method: Seat.Sleep\r\n", "{\"name\":\"1\"}");
+    }
+    REQUIRE(CHECK_EQ_INT(raw_until(&seat_asleep, SLEEPERS), SLEEPERS));
+    int gone = raw_connect(micro_service_address(f.svc));
+    int stays = raw_connect(micro_service_address(f.svc));
+    raw_post(gone, "Micro-Method: Seat.Nest\r\n", "{\"name\":\"0\"}");
+    CHECK_EQ_INT(raw_until(&seat_log.held_back, 1), 1);
+    raw_post(stays, "Micro-Method: Seat.Nest\r\n", "{\"name\":\"0\"}");
+    close(gone);
+    CHECK_EQ_INT(seat_storm(&f, &hello_say_method, "x", 1, 1), 0); /* by then it is known */
+    CHECK_EQ_INT(seat_nested, 2);
+    atomic_store(&seat_sleep_on, false);
+    CHECK(strstr(raw_reply(stays, out, sizeof out, 4000), "bottom"));
+    CHECK_EQ_INT(seat_nested, 3);
+    close(stays);
+    for (int i = 0; i < SLEEPERS; i++)
+        close(fds[i]);
+    seat_teardown(&f);
 }
 
 /* One chain that is longer than there are threads. */

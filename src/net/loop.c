@@ -240,6 +240,7 @@ static micro__item **loop_admitted(micro__loop *l)
     return *at ? at : NULL;
 }
 
+/* Its request is for a caller who has not gone meanwhile. */
 static micro__conn *loop_unhold(micro__loop *l, micro__item **at)
 {
     micro__conn *c = loop_conn_of(*at);
@@ -250,6 +251,7 @@ static micro__conn *loop_unhold(micro__loop *l, micro__item **at)
     atomic_store(&l->holds, l->held.first != NULL);
     c->held = false;
     c->more = true;
+    c->dead |= (c->pending & MICRO__HUP) != 0;
     return c;
 }
 
