@@ -2,6 +2,8 @@
 /* Streams with callbacks, on both sides: no thread waits for them. */
 #include "chat.h"
 
+#include <sys/wait.h>
+
 typedef struct streams_got {
     int64_t next, wrong;
     atomic_int messages, ended;
@@ -353,53 +355,120 @@ TEST(stream_on_twice_and_then_an_error)
 /* ---- many --------------------------------------------------------------------------------------
  */
 
-/* Open at once, on two loops, each used once in the middle of the others: both ends are in this
- * process, so a stream is two descriptors. As many as the limit of those allows. */
-TEST(stream_on_ten_thousand_open_at_once)
+/* The service is a process of its own, so that a stream is one descriptor in each. */
+typedef struct streams_state {
+    int opened, ended, err, threads;
+} streams_state;
+
+/* Tells of itself for each byte that comes, until no more can come. */
+static int streams_serve(int to)
 {
     micro_registry *reg = micro_registry_memory_new();
-    size_t limit = (size_t)micro__raise_fd_limit(21000),
-           n = limit >= 21000 ? 10000 : (limit - 500) / 2;
     micro_service *svc =
         micro_service_new(.name = "chat", .address = "127.0.0.1:0", .registry = reg, .loops = 2,
                           .max_conns = 20000, .drain_ms = 20000);
-    micro_stream **st = calloc(n, sizeof *st);
-    streams_got *g = calloc(n, sizeof *g);
+    char c, address[128] = "";
     uint64_t memory, threads;
+
+    chat_back_handle(svc, chat_on_back, NULL);
+    if (micro_service_start(svc) == MICRO_OK)
+        snprintf(address, sizeof address, "%s", micro_service_address(svc));
+    bool ok = *address && write(to, address, sizeof address) == (ssize_t)sizeof address;
+    while (ok) {
+        if (!raw_wait(to, POLLIN, 1000))
+            continue;
+        if (read(to, &c, 1) != 1)
+            break;
+        micro__process_usage(&memory, &threads);
+        streams_state s = { chat_seen.opened, chat_seen.ended, chat_seen.err, (int)threads };
+        ok = write(to, &s, sizeof s) == (ssize_t)sizeof s;
+    }
+    micro_service_free(svc);
+    micro_registry_free(reg);
+    return !ok;
+}
+
+static streams_state streams_ask(int service)
+{
+    streams_state s = { 0, 0, 0, 0 };
+
+    CHECK(write(service, "?", 1) == 1 && read(service, &s, sizeof s) == (ssize_t)sizeof s);
+    return s;
+}
+
+/* Once n have been opened and so many of them ended, after half a minute at most. */
+static streams_state streams_until(int service, int opened, int ended)
+{
+    long long until = raw_ms() + 30000;
+    streams_state s = streams_ask(service);
+
+    while ((s.opened < opened || s.ended < ended) && raw_ms() < until) {
+        raw_sleep(1);
+        s = streams_ask(service);
+    }
+    CHECK_EQ_INT(s.opened, opened);
+    CHECK_EQ_INT(s.ended, ended);
+    return s;
+}
+
+/* Open at once, on two loops at each end, each used once in the middle of the others. */
+static void streams_open_many(int service, const char *address, int n)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    micro_service *client = micro_service_new(.name = "caller", .registry = reg, .loops = 2);
+    micro_stream **st = calloc((size_t)n, sizeof *st);
+    streams_got *g = calloc((size_t)n, sizeof *g);
+    micro_ctx *ctx = micro_ctx_new(client);
+
+    for (int i = 0; i < n; i++) {
+        if (!CHECK_EQ_INT(chat_back_with(ctx, "chat", &st[i],
+                                         MICRO_OPTS(micro_call_opts, .address = address)),
+                          MICRO_OK))
+            return;
+        chat_back_on_rsp(st[i], streams_message, streams_end, &g[i]);
+        if (i % 256 == 255) /* no more than a listener's backlog at once */
+            streams_until(service, i + 1, 0);
+    }
+    CHECK(streams_until(service, n, 0).threads < 20);
+    for (int i = 0; i < n; i++) {
+        chat_msg m = { 0, micro_s("one of many") };
+        CHECK_EQ_INT(chat_back_send_req(st[i], &m), MICRO_OK);
+    }
+    for (int i = 0; i < n; i++)
+        if (!CHECK_EQ_INT(raw_until(&g[i].messages, 1), 1))
+            break;
+    for (int i = 0; i < n; i++)
+        micro_stream_close(st[i], MICRO_OK);
+    CHECK_EQ_INT(micro_ctx_wait(ctx), MICRO_OK);
+    CHECK_EQ_INT(streams_until(service, n, n).err, MICRO_EOS);
+    micro_ctx_free(ctx);
+    micro_service_free(client);
+    micro_registry_free(reg);
+    free(st);
+    free(g);
+}
+
+/* As many as the limit of descriptors allows. */
+TEST(stream_on_ten_thousand_open_at_once)
+{
+    int limit = (int)micro__raise_fd_limit(10500), n = limit < 10500 ? limit - 500 : 10000;
+    int ends[2], status = -1;
+    char address[128] = "";
 
     if (MICRO__POLLER == MICRO__POLLER_KQUEUE && n > 1000)
         n = 1000; /* on Linux that is a library which looks at all descriptors each time */
     if (n < 10000)
-        printf("# only %zu streams: %zu descriptors\n", n, limit);
-    memset(&chat_seen, 0, sizeof chat_seen);
-    chat_back_handle(svc, chat_on_back, NULL);
-    REQUIRE(CHECK_EQ_INT(micro_service_start(svc), MICRO_OK));
-    micro_ctx *ctx = micro_ctx_new(svc);
-    for (size_t i = 0; i < n; i++) {
-        if (!CHECK_EQ_INT(chat_back(ctx, "chat", &st[i]), MICRO_OK))
-            return;
-        chat_back_on_rsp(st[i], streams_message, streams_end, &g[i]);
-        if (i % 256 == 255) /* no more than a listener's backlog at once */
-            raw_until(&chat_seen.opened, (int)i);
+        printf("# only %d streams: %d descriptors\n", n, limit);
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[0]);
+        _exit(streams_serve(ends[1]));
     }
-    REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.opened, (int)n), (int)n));
-    micro__process_usage(&memory, &threads);
-    CHECK(threads < 40);
-    for (size_t i = 0; i < n; i++) {
-        chat_msg m = { 0, micro_s("one of many") };
-        CHECK_EQ_INT(chat_back_send_req(st[i], &m), MICRO_OK);
-    }
-    for (size_t i = 0; i < n; i++)
-        if (!CHECK_EQ_INT(raw_until(&g[i].messages, 1), 1))
-            break;
-    for (size_t i = 0; i < n; i++)
-        micro_stream_close(st[i], MICRO_OK);
-    CHECK_EQ_INT(micro_ctx_wait(ctx), MICRO_OK);
-    CHECK_EQ_INT(raw_until(&chat_seen.ended, (int)n), (int)n);
-    CHECK_EQ_INT(chat_seen.err, MICRO_EOS);
-    micro_ctx_free(ctx);
-    micro_service_free(svc);
-    micro_registry_free(reg);
-    free(st);
-    free(g);
+    close(ends[1]);
+    if (CHECK(child > 0 && read(ends[0], address, sizeof address) == (ssize_t)sizeof address))
+        streams_open_many(ends[0], address, n);
+    close(ends[0]);
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK_EQ_INT(status, 0);
 }
