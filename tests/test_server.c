@@ -4,6 +4,8 @@
 #include "hello.h"
 #include "raw.h"
 
+#include <sys/resource.h>
+
 #define ENVELOPE(name) "{\"method\":\"Say.Hello\",\"params\":[{\"name\":\"" name "\"}],\"id\":7}"
 #define ANSWER(name) "{\"id\":7,\"result\":{\"msg\":\"Hello " name "\"},\"error\":null}\n"
 
@@ -364,6 +366,82 @@ TEST(server_pauses_at_max_conns)
     f.fd = -1;
     server_end(&f);
 }
+
+static atomic_int server_said;
+
+static void server_on_log(void *arg, int level, const char *file, int line, const char *text,
+                          size_t len)
+{
+    (void)arg, (void)level, (void)file, (void)line, (void)len;
+    server_said += strstr(text, "out of file descriptors") != NULL;
+}
+
+/* One is left, which each caller takes for its own end. */
+TEST(server_goes_on_without_descriptors)
+{
+    server_fixture f;
+    struct rlimit limit = { 0 };
+
+    micro_log_set(MICRO_LOG_ERROR, server_on_log, NULL);
+    REQUIRE(server_begin(&f, (micro_service_opts){ .loops = 1 }));
+    raw_post(f.fd, "", ENVELOPE("before"));
+    raw_reply(f.fd, f.out, sizeof f.out, 2000);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t all = limit.rlim_cur;
+    int left = dup(f.fd);
+    close(left);
+    limit.rlim_cur = (rlim_t)left + 1;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    for (int i = 0; i < 20; i++) {
+        bool closed = false;
+        int fd = raw_connect(micro_service_address(f.svc));
+        CHECK_EQ_INT(fd, left);
+        CHECK(raw_read(fd, f.out, 1, 4000, &closed) == 0 && closed);
+        close(fd);
+        raw_post(f.fd, "", ENVELOPE("others"));
+        raw_reply(f.fd, f.out, sizeof f.out, 2000);
+        CHECK_EQ_TEXT(server_body(f.out), ANSWER("others"));
+    }
+    CHECK_EQ_INT(server_said, 1);
+    limit.rlim_cur = all;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    int fd = raw_connect(micro_service_address(f.svc));
+    raw_post(fd, "", ENVELOPE("after"));
+    CHECK_EQ_TEXT(server_body(raw_reply(fd, f.out, sizeof f.out, 2000)), ANSWER("after"));
+    close(fd);
+    server_end(&f);
+}
+
+#if MICRO__LINUX
+/* Of the kernel's table, which it makes larger when it is full. */
+static unsigned server_table(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[256];
+    unsigned size = 0;
+
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "FDSize: %u", &size) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return size;
+}
+
+TEST(server_has_room_for_its_connections)
+{
+    server_fixture f;
+    unsigned before = server_table(), want = 900 + 512;
+
+    if (micro__raise_fd_limit(want) < want)
+        want = (unsigned)micro__raise_fd_limit(0);
+    CHECK(before < want);
+    REQUIRE(server_begin(&f, (micro_service_opts){ .max_conns = 900 }));
+    CHECK(server_table() >= want && server_table() < 2 * want);
+    CHECK(f.fd < 100); /* nothing is left of what was done for that */
+    server_end(&f);
+}
+#endif
 
 /* ---- the seat ---------------------------------------------------------------------------------
  */

@@ -3,7 +3,8 @@
 #include "engine.h"
 
 #define ACCEPT_MAX 64      /* connections taken in one go */
-#define ACCEPT_PAUSE_MS 50 /* before a full port looks again */
+#define ACCEPT_AWAY 8      /* turned away in one go: others wait meanwhile, some 0.1 ms */
+#define ACCEPT_PAUSE_MS 10 /* before a full port looks again */
 
 static void accept_port_resume(micro__loop *l, micro__timer *t)
 {
@@ -39,7 +40,7 @@ static void accept_starved(micro__loop *l, micro__port *p)
         MICRO_LOG(MICRO_LOG_ERROR, "out of file descriptors: new connections are turned away");
     micro__lock(&e->lock);
     micro__fd_close(e->reserve_fd);
-    for (int i = 0; i < ACCEPT_MAX && micro__sock_accept(p->fd, &fd, NULL) == MICRO_OK; i++)
+    for (int i = 0; i < ACCEPT_AWAY && micro__sock_accept(p->fd, &fd, NULL) == MICRO_OK; i++)
         micro__fd_close(fd);
     e->reserve_fd = micro__fd_reserve();
     micro__unlock(&e->lock);
@@ -66,7 +67,8 @@ static void accept_open(micro__loop *l, micro__port *p, int fd, const micro__add
     }
     micro__loop *to = accept_quietest(l->e, l);
     micro__addr_format(peer, text);
-    snprintf(c->peer, sizeof c->peer, "%.*s", (int)sizeof c->peer - 1, text);
+    text[sizeof c->peer - 1] = '\0';
+    memcpy(c->peer, text, strlen(text) + 1);
     c->kind = MICRO__SRC_CONN;
     c->link.kind = MICRO__ITEM_CONN;
     c->fd = fd;

@@ -152,13 +152,26 @@ MICRO_PRIVATE const char *micro__addr_path(const micro__addr *a)
            start; /* an address is zeroed before it is filled, and longer than any path */
 }
 
+/* inet_ntop does it with printf, whose code nothing else needs at the start of a service: 128 KB of
+ * its memory. */
+static void addr_text4(const uint8_t ip[4], char out[INET_ADDRSTRLEN])
+{
+    for (int i = 0; i < 4; i++) {
+        char digits[20];
+        size_t n = micro__format_u64(digits, ip[i]);
+        memcpy(out, digits, n);
+        out[n] = i < 3 ? '.' : '\0';
+        out += n + 1;
+    }
+}
+
 static void addr_format6(const micro__addr *a, char out[128])
 {
     struct sockaddr_in6 in;
     char text[INET6_ADDRSTRLEN + IF_NAMESIZE + 1] = "", name[IF_NAMESIZE];
     memcpy(&in, a->u.bytes, sizeof in);
     if (IN6_IS_ADDR_V4MAPPED(&in.sin6_addr)) /* how an IPv4 peer of an IPv6 listener appears */
-        inet_ntop(AF_INET, in.sin6_addr.s6_addr + 12, text, sizeof text);
+        addr_text4(in.sin6_addr.s6_addr + 12, text);
     else
         inet_ntop(AF_INET6, &in.sin6_addr, text, INET6_ADDRSTRLEN);
     size_t len = strlen(text);
@@ -175,9 +188,11 @@ MICRO_PRIVATE void micro__addr_format(const micro__addr *a, char out[128])
     out[0] = '\0';
     if (family == AF_INET) {
         struct sockaddr_in in;
-        char text[INET_ADDRSTRLEN] = "";
+        uint8_t ip[4];
+        char text[INET_ADDRSTRLEN];
         memcpy(&in, a->u.bytes, sizeof in);
-        inet_ntop(AF_INET, &in.sin_addr, text, sizeof text);
+        memcpy(ip, &in.sin_addr, sizeof ip);
+        addr_text4(ip, text);
         micro__hostport_format(out, 128, micro_s(text), ntohs(in.sin_port));
     } else if (family == AF_INET6) {
         addr_format6(a, out);

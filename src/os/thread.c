@@ -13,7 +13,6 @@ MICRO_PRIVATE bool micro__cond_wait(micro__cond *c, micro__mutex *m, uint64_t de
 
 #else
 
-#include <limits.h>
 #include <signal.h>
 #include <time.h>
 
@@ -67,15 +66,6 @@ MICRO_PRIVATE bool micro__cond_wait(micro__cond *c, micro__mutex *m, uint64_t de
 #endif
 }
 
-/* Stack sizes are a multiple of the page, and not below a minimum that depends on the machine. */
-static size_t thread_stack_size(size_t wanted)
-{
-    long page = sysconf(_SC_PAGESIZE), least = sysconf(_SC_THREAD_STACK_MIN);
-    size_t unit = page > 0 ? (size_t)page : 4096;
-    size_t size = least > 0 && wanted < (size_t)least ? (size_t)least : wanted;
-    return (size + unit - 1) / unit * unit;
-}
-
 /* Signals are for the program's own threads. Those that a fault raises stay open: blocked, they
  * would kill the process past the handlers of sanitizers and crash reporters. */
 static void thread_signals(sigset_t *set)
@@ -92,15 +82,14 @@ MICRO_PRIVATE bool micro__thread_start(micro__thread_id *id, size_t stack, void 
     pthread_attr_t attr;
     if (pthread_attr_init(&attr) != 0)
         return false;
-    bool ok = !stack || pthread_attr_setstacksize(&attr, thread_stack_size(stack)) == 0;
-    if (ok) {
-        sigset_t blocked, before;
-        thread_signals(&blocked);
-        /* inherited, so that no signal slips in before fn */
-        pthread_sigmask(SIG_SETMASK, &blocked, &before);
-        ok = pthread_create(id, &attr, fn, arg) == 0;
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
-    }
+    if (stack) /* less than this machine needs, or no whole pages of it: then what it gives */
+        pthread_attr_setstacksize(&attr, stack);
+    sigset_t blocked, before;
+    thread_signals(&blocked);
+    /* inherited, so that no signal slips in before fn */
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    bool ok = pthread_create(id, &attr, fn, arg) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
     return ok;
 }

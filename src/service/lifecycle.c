@@ -4,7 +4,8 @@
 #include "service.h"
 
 #define LIFECYCLE_CONNS 20000
-#define LIFECYCLE_FDS 512 /* beside connections */
+#define LIFECYCLE_FDS 512        /* beside connections */
+#define LIFECYCLE_FD_ROOM 32768u /* made at once: 8 bytes of the kernel's memory each */
 #define LIFECYCLE_IDLE_MS 75000
 #define LIFECYCLE_MEMORY (256 * 1024 * 1024)
 #define LIFECYCLE_DRAIN_MS 30000
@@ -28,12 +29,14 @@ static bool lifecycle_node(micro_service *svc)
                 { "registry", svc->registry->ops->name },
                 { "server", "mucp" },
                 { "transport", svc->transport->ops->name } };
-    size_t size = strlen(svc->s.name) + strlen(svc->s.id) + 2;
-    char *id = micro__arena_take(a, size);
+    size_t name = strlen(svc->s.name), size = strlen(svc->s.id) + 1;
+    char *id = micro__arena_take(a, name + 1 + size);
 
     if (!id || !micro__pairs_copy(a, m, &svc->s.metadata))
         return false;
-    snprintf(id, size, "%s-%s", svc->s.name, svc->s.id);
+    memcpy(id, svc->s.name, name);
+    id[name] = '-';
+    memcpy(id + name + 1, svc->s.id, size);
     svc->node.id = micro_s(id);
     svc->node.address = micro_s(svc->address);
     svc->node.version = micro_s(svc->s.version);
@@ -107,6 +110,20 @@ static int lifecycle_or(int value, int preset)
     return value ? value : preset;
 }
 
+/* Before the first thread: see micro__fd_room. */
+static void lifecycle_descriptors(const micro_service *svc)
+{
+    int conns = lifecycle_or(svc->s.max_conns, LIFECYCLE_CONNS);
+    uint64_t want = conns < 0 ? UINT64_MAX : (uint64_t)conns + LIFECYCLE_FDS;
+
+    if (!micro__transport_is_http(svc->transport))
+        return;
+    uint64_t limit = micro__raise_fd_limit(conns < 0 ? 0 : want);
+    if (want > limit)
+        want = limit;
+    micro__fd_room(want < LIFECYCLE_FD_ROOM ? want : LIFECYCLE_FD_ROOM);
+}
+
 static micro_err lifecycle_open_port(micro_service *svc, const micro__addr *at)
 {
     const micro__settings *s = &svc->s;
@@ -124,8 +141,6 @@ static micro_err lifecycle_open_port(micro_service *svc, const micro__addr *at)
         opts.max_kept = (size_t)memory;
     if (opts.max_conns < 0)
         opts.max_conns = INT32_MAX;
-    else
-        micro__raise_fd_limit((uint64_t)opts.max_conns + LIFECYCLE_FDS);
     return micro__port_open(svc->engine, at, &opts, &svc->port);
 }
 
@@ -271,6 +286,7 @@ static micro_err lifecycle_start(micro_service *svc)
 
     if (err != MICRO_OK)
         return lifecycle_fail(svc, err, "a hook before the start failed");
+    lifecycle_descriptors(svc);
     err = micro__service_engine(svc);
     if (err != MICRO_OK)
         return lifecycle_fail(
