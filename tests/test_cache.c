@@ -344,6 +344,29 @@ TEST_OF_THREADS(own, cache_event_overtakes_an_answer)
     seltest_end(&w);
 }
 
+/* What events tell while the whole is asked for is not handed out as the whole. */
+TEST_OF_THREADS(own, cache_whole_answer_is_waited_for)
+{
+    seltest_world w;
+    seltest_caller caller;
+    REQUIRE(seltest_begin(&w, &seltest_first_ops, 0));
+    micro_selector_free(w.sel);
+    w.sel = micro__selector_cache_whole(&w.reg.base);
+    seltest_add(&w.reg, "s", "1", "n1", "h:1");
+    seltest_add(&w.reg, "s", "1", "n2", "h:2");
+    seltest_set_closed(&w.reg, true);
+    seltest_start(&caller, &w, "s");
+    CHECK(seltest_until(&w.reg, &w.reg.gets, 1));
+    seltest_event(&w.reg, MICRO_CREATED, "n3", "h:3");
+    micro_ctx_set_timeout(w.ctx, 30);
+    CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "ETIMEDOUT");
+    seltest_set_closed(&w.reg, false);
+    CHECK_EQ_INT(seltest_finish(&caller), MICRO_OK);
+    CHECK_EQ_TEXT(seltest_select(w.sel, w.ctx, "s"), "n3@h:3 n1@h:1 n2@h:2");
+    CHECK_EQ_INT(w.reg.firsts, 0);
+    seltest_end(&w);
+}
+
 TEST(cache_lost_event_is_made_good)
 {
     static const seltest_node n2 = { "s", "1", "n2", "h:2", NULL, NULL };

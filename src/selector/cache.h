@@ -43,6 +43,7 @@ typedef struct micro__cache_name {
     micro__cache_aside *asides;
     uint64_t expires;               /* UINT64_MAX: never */
     uint64_t events;                /* seen so far */
+    bool partial;                   /* known by events alone; the whole of it is being asked for */
     bool unpublished;               /* publishing failed and is to be done again */
     bool stale;                     /* the registry failed when it was asked last */
     bool queued;                    /* for being asked again */

@@ -96,6 +96,8 @@ static micro__cache_name *cache_event_name(micro__cache *c, enum micro_change wh
         q->until = 0;
         if (!n && q->running)
             n = micro__cache_add(c, name, hash);
+        if (n && !n->all && q->running)
+            n->partial = c->whole;
     }
     return n;
 }
@@ -195,6 +197,10 @@ static micro_err cache_settle(micro__cache *c, micro__cache_query *q, micro_err 
     micro__cache_name *n = micro__cache_find(c, micro_s(q->text), q->hash);
     bool quiet = !n || n->events == events;
     q->until = 0;
+    if (n && n->partial) {
+        n->partial = false;
+        micro__cache_publish(c, n);
+    }
     if (!err)
         err = cache_found(c, q, n, entries, whole && quiet);
     else if (err == MICRO_ENOTFOUND && n && quiet)

@@ -192,6 +192,8 @@ static void cache_schedule(micro__cache *c, micro__cache_name *n)
 MICRO_PRIVATE void micro__cache_publish(micro__cache *c, micro__cache_name *n)
 {
     bool ok;
+    if (n->partial)
+        return;
     micro__nodeset *set = cache_usable(n, &ok);
     if (set && (cache_in_use(n, set) || !cache_hand_out(n, set))) {
         ok = cache_in_use(n, set);
