@@ -57,8 +57,9 @@ class Turn:
 
 
 class Script:
-    def __init__(self, capture, devs):
-        steps, end = capture.connections[0]
+    """One connection of a capture."""
+
+    def __init__(self, capture, devs, steps, end):
         self.name, self.devs, self.turns, self.end = capture.name, devs, [], end
         for side, data in steps:
             if side == "c":
@@ -115,23 +116,8 @@ class Play:
         self.pair = [(self.sock.getpeername(), self.sock.getsockname())]
         self.unread = wire.Unread()
 
-    def run(self):
-        problems, sent = [], 0
-        try:
-            for n, turn in enumerate(self.script.turns):
-                self._send(turn.data, sent)
-                sent += len(turn.data)
-                problems += self._receive(turn, n)
-                if problems:
-                    break
-            if not problems:
-                problems = self._end()
-        except OSError as e:
-            problems.append("the connection failed: %s" % e)
-        self.sock.close()
-        return problems
-
-    def _send(self, data, before):
+    def send(self, n):
+        data, before = self.script.turns[n].data, sum(len(t.data) for t in self.script.turns[:n])
         if self.cut == "whole":
             self.sock.sendall(data)
             return
@@ -153,8 +139,8 @@ class Play:
         self.closed = self.closed or not data
         return True
 
-    def _receive(self, turn, n):
-        got = []
+    def receive(self, n):
+        turn, got = self.script.turns[n], []
         while len(got) < len(turn.want) and not self.closed:
             m = wire.cut_message(self.data)
             if m is None:
@@ -176,7 +162,7 @@ class Play:
             problems.append("turn %d: nobody asked for %s" % (n + 1, wire.show(self.data)))
         return problems
 
-    def _end(self):
+    def end(self):
         if self.script.end == "server":
             while not self.closed and self._more(PATIENCE):
                 pass
@@ -194,6 +180,27 @@ class Play:
         return []
 
 
+def play(scripts, address, cut):
+    """The connections of a capture at once, turn by turn."""
+    plays, problems = [Play(script, address, cut) for script in scripts], []
+    try:
+        for n in range(max(len(script.turns) for script in scripts)):
+            live = [p for p in plays if n < len(p.script.turns)]
+            for p in live:
+                p.send(n)
+            for p in live:
+                problems += p.receive(n)
+            if problems:
+                break
+        for p in plays if not problems else []:
+            problems += p.end()
+    except OSError as e:
+        problems.append("the connection failed: %s" % e)
+    for p in plays:
+        p.sock.close()
+    return problems
+
+
 def plays_of(script, limit):
     yield "whole"
     yield "bytes"
@@ -206,13 +213,14 @@ def play_server(args, tally):
     server = Server(args)
     devs = wire.deviations("stream")[0]
     known = index()
-    scripts = [Script(c, devs.get(c.name, [])) for c in wire.captures(args.filter, GOLDEN)
-               if "server" in known[c.name]]
+    captures = [[Script(c, devs.get(c.name, []), steps, end) for steps, end in c.connections]
+                for c in wire.captures(args.filter, GOLDEN) if "server" in known[c.name]]
     tally.check("every deviation occurs",
-                ["%s does not" % d for s in scripts for d in s.devs if not d.seen])
+                ["%s does not" % d for c in captures for d in c[0].devs if not d.seen])
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        for s in scripts:
-            jobs = {cut: pool.submit(lambda cut=cut: Play(s, server.address, cut).run())
+        for scripts in captures:
+            s = scripts[0]
+            jobs = {cut: pool.submit(play, scripts, server.address, cut)
                     for cut in plays_of(s, args.cuts)}
             bad, failed = [], 0
             for cut, job in jobs.items():
@@ -226,7 +234,7 @@ def play_server(args, tally):
             tally.check("%s to our service" % s.name, bad)
     problem = server.stop()
     tally.check("the service stops well", [problem] if problem else [])
-    return len(scripts)
+    return len(captures)
 
 
 # ---- our client ------------------------------------------------------------------------------------

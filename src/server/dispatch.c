@@ -420,10 +420,11 @@ static void dispatch_admit(dispatch *d, micro__route *route, micro__request *req
     }
 }
 
-/* Go clients say that they end a stream also after the server has ended it. */
+/* Go clients say that they end a stream also after the server has ended it; those of 1.18 with an
+ * envelope in the body, if they use one. */
 static bool dispatch_late_end(const dispatch *d)
 {
-    return d->head->known[MICRO__H_MICRO_STREAM].ptr && !d->len &&
+    return d->head->known[MICRO__H_MICRO_STREAM].ptr &&
            micro__str_is(dispatch_known(d, MICRO__H_MICRO_ERROR), MICRO__STREAM_EOS);
 }
 
