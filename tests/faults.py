@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(TESTS, "netns"))
 
 import cases  # noqa: E402
 from cases import case  # noqa: E402
+from sniff import connects, resets, Sniffer  # noqa: E402
 
 SECONDS = 60  # for whatever a loaded machine makes of it
 
@@ -118,17 +119,25 @@ def graceful_stop():
 
 @case
 def killed():
-    """A node that is killed: no error, one refusal, and no dial until it is heard of again."""
+    """A node that is killed: no error, one refusal, and no dial until it is heard of again: neither
+    one that middleware sees nor one on the wire."""
     nodes = begin()
     load = Load("--calls=1200")
     n = warm(load, nodes)
-    nodes[1].kill()
-    before = load.at(n + 50)
-    gone = load.at(n + 300)
-    assert gone["failed"] == 0, gone
-    assert gone["refused"].get(nodes[1].address) == 1, gone
-    again = load.at(n + 400)
-    assert attempts(again, nodes[1].address) == attempts(gone, nodes[1].address), (before, again)
+    host, _, port = nodes[1].address.rpartition(":")
+    address = (host, int(port))
+    with Sniffer() as wire:
+        nodes[1].kill()
+        before = load.at(n + 50)
+        gone = load.at(n + 300)
+        assert gone["failed"] == 0, gone
+        assert gone["refused"].get(nodes[1].address) == 1, gone
+        again = load.at(n + 400)
+        assert attempts(again, nodes[1].address) == attempts(gone, nodes[1].address), (before, again)
+    refused, _ = resets(wire.packets, address)
+    assert len(refused) == 1, refused
+    dials = connects(wire.packets, address)
+    assert max(dials) < refused[0], (dials, refused)
     back = Node("--server_address=" + nodes[1].address)
     assert back.address == nodes[1].address
     said = load.end(1200)
