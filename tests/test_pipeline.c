@@ -43,10 +43,7 @@ static void pipeline_teardown(pipeline_fixture *f)
 
 static micro_err pipeline_send(pipeline_fixture *f, const char *head, const char *body)
 {
-    micro_buf h = { (char *)(uintptr_t)head, strlen(head), 0, 0, false, false, 0 };
-    micro_buf b = { (char *)(uintptr_t)body, strlen(body), 0, 0, false, false, 0 };
-
-    return micro__pipelines_send(f->set, f->ctx, f->address, &h, &b);
+    return micro__pipelines_send(f->set, f->ctx, f->address, micro_s(head), micro_s(body));
 }
 
 static int pipeline_accept(pipeline_fixture *f)

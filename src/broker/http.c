@@ -109,8 +109,8 @@ static void httpbroker_close(micro__http_broker *b, int flush_ms)
         MICRO_LOG(MICRO_LOG_WARN, "%llu deliveries of events, %llu lost, %llu refused",
                   (unsigned long long)sent.taken, (unsigned long long)sent.lost,
                   (unsigned long long)sent.refused);
+    micro__http_forget(b); /* and with the topics what they hold of the selector */
     micro_selector_free(b->selector);
-    micro__http_forget(b);
     b->out = NULL;
     b->watch = NULL;
     b->selector = NULL;

@@ -22,6 +22,7 @@ typedef struct micro__http_topic {
     uint64_t asked; /* when all three names were */
     unsigned news;  /* as of then */
     bool wanted;    /* to be asked for in the background */
+    struct micro__http_plan *plan; /* of the last publication; NULL: nobody subscribed */
     char name[];    /* topic:TOPIC */
 } micro__http_topic;
 
@@ -72,18 +73,37 @@ MICRO_PRIVATE bool micro__http_names(micro_ctx *ctx, const char *topic,
 /* http_receive.c: a micro__serve_fn; arg is the broker. */
 MICRO_PRIVATE void micro__http_receive(void *arg, micro__request *req, micro__reply *reply);
 
-/* http_find.c: what publishers know of subscribers. */
-typedef struct micro__http_found {
-    const micro_nodes *sets[MICRO__HTTP_NAMES]; /* held; NULL: nothing known */
-    micro__receiver *list;                      /* of: the micro_node */
-    unsigned char *set;                         /* where each is from */
-    size_t len;
-} micro__http_found;
-/* In memory of ctx; drop gives back what is held. ENOTFOUND: nobody subscribes. */
+/* http_find.c: what publishers know of subscribers. ENOTFOUND: nobody subscribes. */
 MICRO_PRIVATE micro_err micro__http_find(micro__http_broker *b, micro_ctx *ctx, const char *topic,
-                                         micro__http_found *f);
-MICRO_PRIVATE void micro__http_drop(micro__http_broker *b, micro__http_found *f);
+                                         struct micro__http_plan **out);
 MICRO_PRIVATE void micro__http_forget(micro__http_broker *b); /* all topics */
+/* Gives back what is held of the sets. */
+MICRO_PRIVATE void micro__http_release(micro__http_broker *b, const micro_nodes **sets);
+
+/* http_plan.c: who gets the events of a topic. Counted, and never changed. */
+typedef struct micro__http_target {
+    const micro_node *node;
+    size_t set;      /* where it is from */
+    micro_str head;  /* of a request to it, up to the length of the body */
+    micro_str queue; /* "": none */
+    bool secure;
+} micro__http_target;
+
+typedef struct micro__http_plan {
+    atomic_int refs;
+    const micro_nodes *sets[MICRO__HTTP_NAMES]; /* held; NULL: nothing known */
+    micro__arena memory;
+    micro__http_target *list;
+    size_t len;
+    bool queues; /* somebody has one */
+} micro__http_plan;
+/* On success the sets are the plan's, and those given NULL. ENOTFOUND, ENOMEM. */
+MICRO_PRIVATE micro_err micro__http_plan_new(const char *topic, const micro_nodes **sets,
+                                             micro__http_plan **out);
+MICRO_PRIVATE bool micro__http_plan_is_of(const micro__http_plan *p,
+                                          const micro_nodes *const *sets);
+MICRO_PRIVATE micro__http_plan *micro__http_plan_hold(micro__http_plan *p); /* NULL is fine */
+MICRO_PRIVATE void micro__http_plan_drop(micro__http_broker *b, micro__http_plan *p);
 
 /* http_publish.c: the op. */
 MICRO_PRIVATE micro_err micro__http_publish(micro_broker *base, micro_ctx *ctx, const char *topic,

@@ -7,7 +7,6 @@
 #define FIND_AGAIN_MS 60000u
 #define FIND_BACKGROUND_MS 5000
 #define FIND_TOPICS_MAX 1024u
-#define FIND_UUID 36u /* that ends a node's id */
 
 /* ---- news ---------------------------------------------------------------------------------- */
 
@@ -49,6 +48,7 @@ static void find_forget(micro__http_broker *b)
     while (b->topics) {
         micro__http_topic *t = b->topics;
         b->topics = t->next;
+        micro__http_plan_drop(b, t->plan);
         micro__free(t, sizeof *t + strlen(t->name) + 1);
     }
     b->ntopics = 0;
@@ -113,7 +113,7 @@ static micro_err find_sets(micro__http_broker *b, micro_ctx *ctx, const char *co
     return first;
 }
 
-static void find_release(micro__http_broker *b, const micro_nodes **sets)
+MICRO_PRIVATE void micro__http_release(micro__http_broker *b, const micro_nodes **sets)
 {
     for (size_t i = 0; i < MICRO__HTTP_NAMES; i++) {
         if (sets[i])
@@ -154,7 +154,7 @@ static void find_background(void *arg)
         micro_ctx_set_timeout(ctx, FIND_BACKGROUND_MS);
         if (micro__http_names(ctx, name.ptr + strlen(MICRO__HTTP_TOPIC), names))
             micro_ignore(find_sets(b, ctx, names, true, sets));
-        find_release(b, sets);
+        micro__http_release(b, sets);
         micro_ctx_reset(ctx);
     }
     micro_ctx_free(ctx);
@@ -166,8 +166,8 @@ static void find_background(void *arg)
 }
 
 /* Whether this topic is new here; one of which is known what there was some time ago is asked for
- * again. */
-static bool find_first_time(micro__http_broker *b, const char *name)
+ * again. *plan: the last one, held. */
+static bool find_first_time(micro__http_broker *b, const char *name, micro__http_plan **plan)
 {
     unsigned news = atomic_load(&b->news);
     uint64_t now = micro__now_ms();
@@ -176,6 +176,7 @@ static bool find_first_time(micro__http_broker *b, const char *name)
     micro__lock(&b->lock);
     micro__http_topic *t = find_topic(b, name);
     bool first = !t || !t->asked;
+    *plan = t ? micro__http_plan_hold(t->plan) : NULL;
     bool again = t && (t->news != news || now - t->asked > FIND_AGAIN_MS);
     if (t && (first || again)) {
         t->asked = now;
@@ -226,85 +227,69 @@ static void find_ahead(micro__http_broker *b, const micro_nodes **sets)
         micro_ignore(micro__life_post(b->life, b->engine, 0, find_warm_new, b));
 }
 
-/* ---- receivers ----------------------------------------------------------------------------- */
+/* ---- finding ------------------------------------------------------------------------------- */
 
-static bool find_matches(const micro_node *node, size_t set, const char *topic)
+static micro_err find_plan(micro_ctx *ctx, const char *topic, const micro_nodes **sets,
+                           micro__http_plan **out)
 {
-    return set == 0 || (micro__str_is(micro__pairs_get(&node->metadata, "topic"), topic) &&
-                        micro__str_is(micro__pairs_get(&node->metadata, "broker"), "http"));
+    micro_err err = micro__http_plan_new(topic, sets, out);
+
+    return err == MICRO_OK ? err
+                           : micro__ctx_local(ctx, err, "%s",
+                                              err == MICRO_ENOTFOUND ? "not found"
+                                                                     : "out of memory");
 }
 
-/* One subscription under two of its names: the ids end in the same UUID. */
-static bool find_same(const micro_node *a, const micro_node *b)
+/* For the next publication, which most likely finds the same. */
+static void find_keep(micro__http_broker *b, const char *name, micro__http_plan *plan)
 {
-    return a->id.len >= FIND_UUID && b->id.len >= FIND_UUID &&
-           !memcmp(a->id.ptr + a->id.len - FIND_UUID, b->id.ptr + b->id.len - FIND_UUID,
-                   FIND_UUID) &&
-           micro_str_eq(a->address, b->address);
+    micro__http_plan *old = micro__http_plan_hold(plan);
+
+    micro__lock(&b->lock);
+    micro__http_topic *t = find_topic(b, name);
+    if (t) {
+        micro__http_plan *before = t->plan;
+        t->plan = old;
+        old = before;
+    }
+    micro__unlock(&b->lock);
+    micro__http_plan_drop(b, old);
 }
 
-static void find_add(micro__http_broker *b, micro__http_found *f, const micro_node *node,
-                     size_t set)
+static micro_err find_anew(micro__http_broker *b, micro_ctx *ctx, const char *topic,
+                           const char *const *names, bool first, const micro_nodes **sets,
+                           micro__http_plan **out)
 {
-    for (size_t i = 0; i < f->len; i++)
-        if (find_same(f->list[i].of, node))
-            return;
-    bool broadcast = micro__str_is(node->version, MICRO__HTTP_BROADCAST),
-         secure = micro__str_is(micro__pairs_get(&node->metadata, "secure"), "true");
-    micro__receiver *r = &f->list[f->len];
-    r->queue = broadcast ? micro_s("") : node->version;
-    r->usable = !secure && !micro__pipelines_refused(b->out, node->address.ptr);
-    r->of = node;
-    f->set[f->len++] = (unsigned char)set;
-}
+    micro_err err = first ? MICRO_ENOTFOUND : find_plan(ctx, topic, sets, out);
 
-/* The newest name first: what subscribes under all three is met there. */
-static micro_err find_receivers(micro__http_broker *b, micro_ctx *ctx, const char *topic,
-                                micro__http_found *f)
-{
-    size_t most = 0;
-
-    for (size_t i = 0; i < MICRO__HTTP_NAMES; i++)
-        for (size_t k = 0; f->sets[i] && k < f->sets[i]->len; k++)
-            most += find_matches(f->sets[i]->ptr[k], i, topic);
-    f->len = 0;
-    f->list = micro__arena_zero(&ctx->arena, (most + 1) * sizeof *f->list);
-    f->set = micro__arena_zero(&ctx->arena, most + 1);
-    if (!f->list || !f->set)
-        return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
-    for (size_t i = MICRO__HTTP_NAMES; i-- > 0;)
-        for (size_t k = 0; f->sets[i] && k < f->sets[i]->len; k++)
-            if (find_matches(f->sets[i]->ptr[k], i, topic))
-                find_add(b, f, f->sets[i]->ptr[k], i);
-    return f->len ? MICRO_OK : micro__ctx_local(ctx, MICRO_ENOTFOUND, "not found");
+    if (err != MICRO_ENOTFOUND)
+        return err;
+    find_ahead(b, sets);
+    micro_err asked = find_sets(b, ctx, names, true, sets);
+    err = find_plan(ctx, topic, sets, out);
+    return err == MICRO_ENOTFOUND && asked != MICRO_OK
+               ? micro__ctx_local(ctx, asked, "%s", micro_strerror(asked))
+               : err;
 }
 
 MICRO_PRIVATE micro_err micro__http_find(micro__http_broker *b, micro_ctx *ctx, const char *topic,
-                                         micro__http_found *f)
+                                         micro__http_plan **out)
 {
+    const micro_nodes *sets[MICRO__HTTP_NAMES] = { NULL };
     const char *names[MICRO__HTTP_NAMES];
+    micro_err err = MICRO_OK;
 
-    memset(f, 0, sizeof *f);
     if (!micro__http_names(ctx, topic, names))
         return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
     find_watch(b);
-    bool first = find_first_time(b, names[0]);
-    micro_ignore(find_sets(b, ctx, names, false, f->sets));
-    micro_err err = first ? MICRO_ENOTFOUND : find_receivers(b, ctx, topic, f);
-    if (err == MICRO_ENOTFOUND) {
-        find_ahead(b, f->sets);
-        micro_err asked = find_sets(b, ctx, names, true, f->sets);
-        err = find_receivers(b, ctx, topic, f);
-        if (err == MICRO_ENOTFOUND && asked != MICRO_OK)
-            err = micro__ctx_local(ctx, asked, "%s", micro_strerror(asked));
+    bool first = find_first_time(b, names[0], out);
+    micro_ignore(find_sets(b, ctx, names, false, sets));
+    if (!*out || !micro__http_plan_is_of(*out, sets)) {
+        micro__http_plan_drop(b, *out);
+        err = find_anew(b, ctx, topic, names, first, sets, out);
+        if (err == MICRO_OK)
+            find_keep(b, names[0], *out);
     }
-    if (err != MICRO_OK)
-        micro__http_drop(b, f);
+    micro__http_release(b, sets);
     return err;
-}
-
-MICRO_PRIVATE void micro__http_drop(micro__http_broker *b, micro__http_found *f)
-{
-    find_release(b, f->sets);
-    f->len = 0;
 }

@@ -2,7 +2,9 @@
 /* Publishing over http: the event as JSON, once, and a request for each of those that get it. */
 #include "http.h"
 
-#define PUBLISH_OWN 1 /* headers beside the message's */
+#define PUBLISH_OWN 1   /* headers beside the message's */
+#define PUBLISH_ROOM 24 /* in front of a body: its length, and the end of the head */
+#define PUBLISH_MAX (MICRO_MAX_BODY + PUBLISH_ROOM)
 
 /* ---- what is sent -------------------------------------------------------------------------- */
 
@@ -43,48 +45,50 @@ static micro_err publish_body(micro_ctx *ctx, const char *topic, const micro_msg
     return out->failed ? (out->toobig ? MICRO_ETOOBIG : MICRO_ENOMEM) : MICRO_OK;
 }
 
-/* 2.9 and later take any path, but post to this one themselves. */
-static micro_err publish_head(const micro_node *node, size_t set, size_t length, micro_buf *out)
+/* What all requests of one generation have in common: the length of the body, the end of the head,
+ * and the body. */
+static micro_err publish_rest(micro_ctx *ctx, const char *topic, const micro_msg *msg, size_t set,
+                              micro_buf *buf, micro_str *rest)
 {
-    out->len = 0;
-    micro__buf_text(out, set == MICRO__HTTP_NAMES - 1 ? "POST /?id=" : "POST /_sub?id=");
-    micro__query_quote(out, node->id);
-    micro__buf_text(out, " HTTP/1.1\r\nHost: ");
-    if (micro__str_starts(node->address, "unix:"))
-        micro__buf_text(out, "localhost");
-    else
-        micro__buf_str(out, node->address);
-    micro__buf_text(out, "\r\nContent-Type: application/json\r\nContent-Length: ");
-    micro__buf_u64(out, length);
-    micro__buf_text(out, "\r\n\r\n");
-    return out->failed ? MICRO_ENOMEM : MICRO_OK;
+    char text[PUBLISH_ROOM];
+
+    if (!micro__buf_room(buf, PUBLISH_ROOM))
+        return MICRO_ENOMEM;
+    buf->len = PUBLISH_ROOM;
+    micro_err err = publish_body(ctx, topic, msg, set, buf);
+    if (err != MICRO_OK)
+        return err;
+    size_t body = buf->len - PUBLISH_ROOM, n = micro__format_u64(text, body);
+    memcpy(text + n, "\r\n\r\n", 4);
+    n += 4;
+    memcpy(buf->ptr + PUBLISH_ROOM - n, text, n);
+    *rest = micro__str(buf->ptr + PUBLISH_ROOM - n, n + body);
+    return MICRO_OK;
 }
 
 /* ---- to whom ------------------------------------------------------------------------------- */
 
-/* One publication: its body is made for the first of each generation. */
+/* One publication: what all of a generation share is made for the first of it. */
 typedef struct publication {
     micro__http_broker *b;
     micro_ctx *ctx;
     const char *topic;
     const micro_msg *msg;
-    micro_buf body[MICRO__HTTP_NAMES];
-    micro_buf head;
+    micro_buf bufs[MICRO__HTTP_NAMES];
+    micro_str rest[MICRO__HTTP_NAMES];
 } publication;
 
-static micro_err publish_to(publication *p, const micro_node *node, size_t set)
+static micro_err publish_to(publication *p, const micro__http_target *t)
 {
-    micro_buf *body = &p->body[set];
+    micro_str *rest = &p->rest[t->set];
     micro_err err = MICRO_OK;
 
-    if (micro__str_is(micro__pairs_get(&node->metadata, "secure"), "true"))
+    if (t->secure)
         return MICRO_ENOSYS;
-    if (!body->len)
-        err = publish_body(p->ctx, p->topic, p->msg, set, body);
-    if (err == MICRO_OK)
-        err = publish_head(node, set, body->len, &p->head);
+    if (!rest->len)
+        err = publish_rest(p->ctx, p->topic, p->msg, t->set, &p->bufs[t->set], rest);
     return err == MICRO_OK
-               ? micro__pipelines_send(p->b->out, p->ctx, node->address.ptr, &p->head, body)
+               ? micro__pipelines_send(p->b->out, p->ctx, t->node->address.ptr, t->head, *rest)
                : err;
 }
 
@@ -97,23 +101,45 @@ static const char *publish_why(micro_err err)
                                   : micro_strerror(err);
 }
 
-/* A subscriber that gets nothing is no reason for the others to get nothing. */
-static micro_err publish_all(publication *p, const micro__http_found *f)
+/* Of each queue one; *list NULL: nobody has a queue, and all get it. */
+static micro_err publish_choose(publication *p, const micro__http_plan *plan,
+                                micro__receiver **list)
 {
-    micro_err err = MICRO_ENOTFOUND;
+    *list = NULL;
+    if (!plan->queues)
+        return MICRO_OK;
+    micro__receiver *r = micro__arena_zero(&p->ctx->arena, plan->len * sizeof *r);
+    if (!r)
+        return MICRO_ENOMEM;
+    for (size_t i = 0; i < plan->len; i++) {
+        const micro__http_target *t = &plan->list[i];
+        r[i].queue = t->queue;
+        r[i].usable = !t->secure && !micro__pipelines_refused(p->b->out, t->node->address.ptr);
+    }
+    micro__receivers_choose(r, plan->len);
+    *list = r;
+    return MICRO_OK;
+}
+
+/* A subscriber that gets nothing is no reason for the others to get nothing. */
+static micro_err publish_all(publication *p, const micro__http_plan *plan)
+{
+    micro__receiver *list;
+    micro_err err = publish_choose(p, plan, &list);
     size_t taken = 0;
 
-    for (size_t i = 0; i < f->len; i++) {
-        const micro_node *node = f->list[i].of;
-        if (!f->list[i].chosen)
+    if (err != MICRO_OK)
+        return err;
+    for (size_t i = 0; i < plan->len; i++) {
+        if (list && !list[i].chosen)
             continue;
-        micro_err own = publish_to(p, node, f->set[i]);
+        micro_err own = publish_to(p, &plan->list[i]);
         taken += own == MICRO_OK;
         if (own == MICRO_OK)
             continue;
         err = own;
-        MICRO_LOG(MICRO_LOG_WARN, "event of %s for %s lost: %s", p->topic, node->address.ptr,
-                  publish_why(own));
+        MICRO_LOG(MICRO_LOG_WARN, "event of %s for %s lost: %s", p->topic,
+                  plan->list[i].node->address.ptr, publish_why(own));
     }
     return taken ? MICRO_OK : err;
 }
@@ -126,19 +152,17 @@ static micro_err publish(micro__http_broker *b, micro_ctx *ctx, const char *topi
         .ctx = ctx,
         .topic = topic,
         .msg = msg,
-        .body = { { .max = MICRO_MAX_BODY }, { .max = MICRO_MAX_BODY }, { .max = MICRO_MAX_BODY } }
+        .bufs = { { .max = PUBLISH_MAX }, { .max = PUBLISH_MAX }, { .max = PUBLISH_MAX } }
     };
-    micro__http_found f;
-    micro_err err = micro__http_find(b, ctx, topic, &f);
+    micro__http_plan *plan = NULL;
+    micro_err err = micro__http_find(b, ctx, topic, &plan);
 
     if (err != MICRO_OK)
         return err;
-    micro__receivers_choose(f.list, f.len);
-    err = publish_all(&p, &f);
+    err = publish_all(&p, plan);
     for (size_t i = 0; i < MICRO__HTTP_NAMES; i++)
-        micro__buf_free(&p.body[i]);
-    micro__buf_free(&p.head);
-    micro__http_drop(b, &f);
+        micro__buf_free(&p.bufs[i]);
+    micro__http_plan_drop(b, plan);
     return err == MICRO_OK ? err : micro__ctx_local(ctx, err, "%s", publish_why(err));
 }
 

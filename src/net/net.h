@@ -370,6 +370,8 @@ MICRO_PRIVATE micro_err micro__http_resolve(micro__addr *to, const char *address
 
 /* ---- replies.c: of which only the status counts -------------------------------------------- */
 
+#define MICRO__REPLIES_USUAL 128
+
 typedef struct micro__replies { /* zeroed: none yet */
     micro_buf in;
     size_t at;           /* worked off */
@@ -380,6 +382,10 @@ typedef struct micro__replies { /* zeroed: none yet */
     int status;          /* of the reply whose body comes */
     const char *problem; /* after EPROTO */
     micro__chunked chunk;
+    /* A head that came, was all of its reply, and is expected again. */
+    size_t usual_len; /* 0: none */
+    int usual_status;
+    char usual[MICRO__REPLIES_USUAL];
 } micro__replies;
 MICRO_PRIVATE void micro__replies_clear(micro__replies *r); /* for another connection */
 /* Where the next bytes go, to be added to in.len. NULL: out of memory. */
@@ -412,8 +418,8 @@ MICRO_PRIVATE micro__pipelines *micro__pipelines_new(micro__engine *e,
  * keeps taking, at most until ctx ends. EAGAIN: no room; ECONNECT: refused lately, or no such host;
  * EINVAL (address), ECLOSED, ENOMEM. No error is left in ctx. */
 MICRO_PRIVATE micro_err micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
-                                              const char *address, const micro_buf *head,
-                                              const micro_buf *body);
+                                              const char *address, micro_str head,
+                                              micro_str body);
 /* It would be ECONNECT; retry: somebody listens there again. */
 MICRO_PRIVATE bool micro__pipelines_refused(micro__pipelines *set, const char *address);
 MICRO_PRIVATE void micro__pipelines_retry(micro__pipelines *set, const char *address);

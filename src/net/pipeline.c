@@ -207,6 +207,7 @@ static void pipeline_moved(micro__loop *l, pipeline *p, size_t bytes)
     p->held -= bytes;
     p->progress = l->now;
     p->refusals = 0;
+    p->refused = 0;
     micro__cond_broadcast(&p->set->changed);
     micro__unlock(&p->set->lock);
     p->since = l->now;
@@ -365,39 +366,46 @@ static void pipeline_turn(micro__loop *l, pipeline *p)
 
 /* ---- replies ------------------------------------------------------------------------------- */
 
-static void pipeline_answered(micro__loop *l, pipeline *p, int status)
+static void pipeline_answered(micro__loop *l, pipeline *p, size_t ok, size_t refused)
 {
-    bool ok = status == 200;
-
-    p->unanswered--;
+    if (!ok && !refused)
+        return;
     p->answered = true;
     p->since = l->now;
     micro__lock(&p->set->lock);
     p->progress = l->now;
     p->set->counts.answered += ok;
-    p->set->counts.refused += !ok;
+    p->set->counts.refused += refused;
     micro__unlock(&p->set->lock);
-    if (!ok)
-        MICRO_LOG(MICRO_LOG_WARN, "%s answers %d", p->address, status);
 }
 
 /* Works off what has come; EPROTO, EIO with *why: the connection is no good any more. */
 static micro_err pipeline_replies(micro__loop *l, pipeline *p, const char **why)
 {
+    size_t ok = 0, refused = 0;
     int status;
 
+    *why = NULL;
     while ((status = micro__replies_next(&p->replies)) > 0) {
         if (!p->unanswered) {
             *why = "a reply that nobody asked for";
-            return MICRO_EPROTO;
+            status = MICRO_EPROTO;
+            break;
         }
-        pipeline_answered(l, p, status);
+        p->unanswered--;
+        ok += status == 200;
+        refused += status != 200;
+        if (status != 200)
+            MICRO_LOG(MICRO_LOG_WARN, "%s answers %d", p->address, status);
         if (p->replies.ending) {
             *why = "closed by the peer";
-            return MICRO_EIO;
+            status = MICRO_EIO;
+            break;
         }
     }
-    *why = p->replies.problem;
+    pipeline_answered(l, p, ok, refused);
+    if (!*why)
+        *why = p->replies.problem;
     return (micro_err)status;
 }
 
@@ -530,6 +538,8 @@ static micro_err pipeline_reserve(micro__pipelines *set, micro_ctx *ctx, const c
         if (err != MICRO_OK)
             return err;
         pipeline *p = *out;
+        if (!p->refused && pipeline_has_room(p, n))
+            return MICRO_OK; /* the usual case does not look at the clock */
         uint64_t now = micro__now_ms();
         if (p->refused > now)
             return MICRO_ECONNECT;
@@ -542,12 +552,12 @@ static micro_err pipeline_reserve(micro__pipelines *set, micro_ctx *ctx, const c
     }
 }
 
-static micro_err pipeline_append(pipeline *p, const micro_buf *head, const micro_buf *body)
+static micro_err pipeline_append(pipeline *p, micro_str head, micro_str body)
 {
-    size_t before = p->waiting.len, n = head->len + body->len, end = before + n;
+    size_t before = p->waiting.len, n = head.len + body.len, end = before + n;
 
-    micro__buf_add(&p->waiting, head->ptr, head->len);
-    micro__buf_add(&p->waiting, body->ptr, body->len);
+    micro__buf_str(&p->waiting, head);
+    micro__buf_str(&p->waiting, body);
     if (!p->waiting.failed)
         micro__buf_add(&p->ends, &end, sizeof end);
     if (p->waiting.failed || p->ends.failed) {
@@ -564,14 +574,14 @@ static micro_err pipeline_append(pipeline *p, const micro_buf *head, const micro
 }
 
 MICRO_PRIVATE micro_err micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
-                                              const char *address, const micro_buf *head,
-                                              const micro_buf *body)
+                                              const char *address, micro_str head,
+                                              micro_str body)
 {
     pipeline *p = NULL;
     bool push = false;
 
     micro__lock(&set->lock);
-    micro_err err = pipeline_reserve(set, ctx, address, head->len + body->len, &p);
+    micro_err err = pipeline_reserve(set, ctx, address, head.len + body.len, &p);
     if (err == MICRO_OK)
         err = pipeline_append(p, head, body);
     if (err == MICRO_OK)

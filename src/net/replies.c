@@ -75,6 +75,28 @@ static int replies_body(micro__replies *r, char *text, size_t n, size_t *used)
     return whole ? r->status : 0;
 }
 
+/* Kept before it is parsed, which is in place. */
+static void replies_try(micro__replies *r, const char *text, size_t n)
+{
+    r->usual_len = 0;
+    if (n <= sizeof r->usual)
+        memcpy(r->usual, text, n);
+}
+
+/* What a peer answers is mostly the same bytes, and then means the same. */
+static void replies_learn(micro__replies *r, size_t n, int status)
+{
+    if (n > sizeof r->usual || status <= 0 || r->ending)
+        return;
+    r->usual_len = n;
+    r->usual_status = status;
+}
+
+static bool replies_is_usual(const micro__replies *r, const char *text, size_t n)
+{
+    return r->usual_len && n >= r->usual_len && !memcmp(text, r->usual, r->usual_len);
+}
+
 MICRO_PRIVATE int micro__replies_next(micro__replies *r)
 {
     int status = 0;
@@ -84,13 +106,18 @@ MICRO_PRIVATE int micro__replies_next(micro__replies *r)
         size_t n = r->in.len - r->at;
         if (r->chunked || r->skip) {
             status = replies_body(r, text, n, &n);
+        } else if (!r->scanned && replies_is_usual(r, text, n)) {
+            status = r->usual_status;
+            n = r->usual_len;
         } else {
             size_t head = micro__http_head_end(text, n, &r->scanned);
             if (!head)
                 return n > MICRO_MAX_HEADER ? replies_bad(r, "header over the size limit") : 0;
             r->scanned = 0;
             n = head;
+            replies_try(r, text, n);
             status = replies_head(r, text, n);
+            replies_learn(r, n, status);
         }
         r->at += n;
     }
