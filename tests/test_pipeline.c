@@ -3,7 +3,8 @@
 #include "events.h"
 #include "failing.h"
 
-#include "net/engine.h"
+#include "net/pipeline.h"
+#include "os/sys.h"
 
 typedef struct pipeline_fixture {
     micro__engine *e;
@@ -43,7 +44,7 @@ static void pipeline_teardown(pipeline_fixture *f)
 
 static micro_err pipeline_send(pipeline_fixture *f, const char *head, const char *body)
 {
-    return micro__pipelines_send(f->set, f->ctx, f->address, micro_s(head), micro_s(body));
+    return micro__pipelines_send(f->set, f->ctx, f->address, micro_s(head), micro_s(body), true);
 }
 
 static int pipeline_accept(pipeline_fixture *f)
@@ -82,6 +83,103 @@ TEST(pipeline_sends_without_waiting_for_replies)
     CHECK_EQ_UINT(f.counts.answered, 4);
     CHECK_EQ_UINT(f.counts.lost, 0);
     close(fd);
+    pipeline_teardown(&f);
+}
+
+/* ---- written by the sender ------------------------------------------------------------------- */
+
+static _Thread_local bool pipeline_here; /* in pipeline_send_here */
+static int pipeline_writes;              /* by that thread */
+static size_t pipeline_takes;            /* bytes of each, at most; 0: EAGAIN */
+
+static ssize_t pipeline_hook_send(int fd, const void *data, size_t size, int flags)
+{
+    if (!pipeline_here)
+        return send(fd, data, size, flags);
+    pipeline_writes++;
+    errno = EAGAIN;
+    return pipeline_takes ? send(fd, data, size < pipeline_takes ? size : pipeline_takes, flags)
+                          : -1;
+}
+
+/* How often the sender has written. */
+static int pipeline_send_here(pipeline_fixture *f, const char *text, size_t takes)
+{
+    pipeline_writes = 0;
+    pipeline_takes = takes;
+    pipeline_here = true;
+    CHECK_EQ_INT(pipeline_send(f, text, ""), MICRO_OK);
+    pipeline_here = false;
+    return pipeline_writes;
+}
+
+/* So many are answered, and nothing is under way. */
+static bool pipeline_rests(pipeline_fixture *f, uint64_t answered)
+{
+    bool rests = false;
+
+    for (long long until = raw_ms() + 30000; !rests && raw_ms() < until; raw_drive()) {
+        micro__lock(&f->set->lock);
+        rests = f->set->counts.answered == answered && f->set->list &&
+                f->set->list->whose == MICRO__PIPELINE_FREE;
+        micro__unlock(&f->set->lock);
+    }
+    return CHECK(rests);
+}
+
+static void pipeline_answer(pipeline_fixture *f, int fd, const char *text, int replies,
+                            uint64_t answered)
+{
+    pipeline_expect(fd, text);
+    while (replies-- > 0)
+        raw_send(fd, pipeline_ok);
+    pipeline_rests(f, answered);
+}
+
+/* One that comes alone is; the second of a row, and the first of the next, are not. */
+TEST(pipeline_of_a_lone_request_is_written_by_its_sender)
+{
+    pipeline_fixture f;
+
+    micro__sys.send = pipeline_hook_send;
+    REQUIRE(pipeline_setup(&f, 1000, 30000, 30000));
+    CHECK_EQ_INT(pipeline_send_here(&f, "connects", 100), 0);
+    int fd = pipeline_accept(&f);
+    pipeline_answer(&f, fd, "connects", 1, 1);
+    CHECK_EQ_INT(pipeline_send_here(&f, "alone", 100), 1);
+    pipeline_expect(fd, "alone");
+    CHECK_EQ_INT(pipeline_send_here(&f, "second", 100), 0);
+    pipeline_answer(&f, fd, "second", 2, 3);
+    CHECK_EQ_INT(pipeline_send_here(&f, "first of a row?", 100), 0);
+    pipeline_answer(&f, fd, "first of a row?", 1, 4);
+    CHECK_EQ_INT(pipeline_send_here(&f, "it was not", 100), 1);
+    pipeline_answer(&f, fd, "it was not", 1, 5);
+    pipeline_close(&f, 30000);
+    CHECK_EQ_UINT(f.counts.answered, 5);
+    CHECK_EQ_UINT(f.counts.lost, 0);
+    close(fd);
+    pipeline_teardown(&f);
+}
+
+/* What it cannot write the loop does, in order. */
+TEST(pipeline_goes_on_with_what_a_sender_has_left)
+{
+    pipeline_fixture f;
+
+    micro__sys.send = pipeline_hook_send;
+    REQUIRE(pipeline_setup(&f, 1000, 30000, 30000));
+    pipeline_send_here(&f, "connects", 100);
+    int fd = pipeline_accept(&f);
+    pipeline_answer(&f, fd, "connects", 1, 1);
+    CHECK_EQ_INT(pipeline_send_here(&f, "in two pieces", 3), 1);
+    pipeline_answer(&f, fd, "in two pieces", 1, 2);
+    CHECK_EQ_INT(pipeline_send_here(&f, "not at all", 0), 1);
+    pipeline_answer(&f, fd, "not at all", 1, 3);
+    close(fd); /* and with one that has ended, over another */
+    CHECK_EQ_INT(pipeline_send(&f, "after the end", ""), MICRO_OK);
+    pipeline_close(&f, 100);
+    CHECK_EQ_UINT(f.counts.answered, 3);
+    CHECK_EQ_UINT(f.counts.lost, 1); /* nobody has accepted it */
     pipeline_teardown(&f);
 }
 

@@ -39,8 +39,6 @@ struct micro_ctx {
     bool own_trace;    /* the program set traceparent: it goes out as it is */
     micro_error error; /* strings never NULL */
     micro_err local;   /* the local failure that error stands for; 0: a service raised it */
-    char error_detail[MICRO__DETAIL_MAX];
-    char error_id[64];
     char *error_line; /* micro_ctx_strerror's text, made on demand, in the arena */
     atomic_bool canceled;
     atomic_flag wait_lock;      /* guards wait_fn, wait_arg, owned */
@@ -53,6 +51,9 @@ struct micro_ctx {
     void (*complete)(void *arg);                  /* of a child that has ended */
     void *complete_arg;
     struct micro_ctx *next, **back; /* free list, or siblings: next, and what points here */
+    /* from here on not zeroed: read only where error points there */
+    char error_detail[MICRO__DETAIL_MAX];
+    char error_id[64];
 };
 
 /* A request or an event is being served, as against made. */

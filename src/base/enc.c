@@ -56,6 +56,15 @@ static uint8_t enc_sextet(char c)
     return at < sizeof enc_values ? enc_values[at] : ENC_NONE;
 }
 
+/* A quantum of four characters of the alphabet. False: there are others. */
+static bool enc_whole(const char *p, uint32_t *bits)
+{
+    uint32_t a = enc_sextet(p[0]), b = enc_sextet(p[1]), c = enc_sextet(p[2]), d = enc_sextet(p[3]);
+
+    *bits = a << 18 | b << 12 | c << 6 | d;
+    return !((a | b | c | d) & ENC_NONE);
+}
+
 /* Nothing but padding, as much as a quantum of four lacks. */
 static bool enc_padding(const char *p, const char *end, size_t sextets)
 {
@@ -78,6 +87,11 @@ MICRO_PRIVATE bool micro__base64_decode(const char *in, size_t len, uint8_t *out
     size_t n = 0;
 
     *out_len = 0;
+    for (; end - p >= 4 && enc_whole(p, &bits); p += 4, n += 4, to += 3) {
+        to[0] = (uint8_t)(bits >> 16);
+        to[1] = (uint8_t)(bits >> 8);
+        to[2] = (uint8_t)bits;
+    }
     for (; p < end && *p != '='; p++) {
         uint8_t v = enc_sextet(*p);
         if (v == ENC_NONE) {

@@ -104,6 +104,12 @@ static bool url_unquote(micro_str text, char *out, size_t size)
 
     if (text.len >= size)
         return false;
+    if (!text.len || (!memchr(text.ptr, '%', text.len) && !memchr(text.ptr, '+', text.len))) {
+        if (text.len)
+            memcpy(out, text.ptr, text.len);
+        out[text.len] = 0;
+        return true;
+    }
     for (size_t i = 0; i < text.len; i++) {
         char c = text.ptr[i];
         if (c == '+') {

@@ -66,7 +66,7 @@ struct micro_sub {
     micro__delivery *first, **last; /* waiting */
     micro__delivery *active;
     size_t nwaiting, bytes;
-    uint64_t moved; /* when an event had been handled */
+    uint64_t moved; /* while events wait: when one had been handled, or the first of them came */
     int running;
     bool closed; /* takes nothing any more */
     bool deaf;   /* handles nothing any more */

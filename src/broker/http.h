@@ -19,11 +19,11 @@
 /* A topic that was published to: what was looked up when. */
 typedef struct micro__http_topic {
     struct micro__http_topic *next;
-    uint64_t asked; /* when all three names were */
-    unsigned news;  /* as of then */
-    bool wanted;    /* to be asked for in the background */
+    uint64_t asked;                /* when all three names were */
+    unsigned news;                 /* as of then */
+    bool wanted;                   /* to be asked for in the background */
     struct micro__http_plan *plan; /* of the last publication; NULL: nobody subscribed */
-    char name[];    /* topic:TOPIC */
+    char name[];                   /* topic:TOPIC */
 } micro__http_topic;
 
 typedef struct micro__http_broker {

@@ -234,10 +234,10 @@ static micro_err find_plan(micro_ctx *ctx, const char *topic, const micro_nodes 
 {
     micro_err err = micro__http_plan_new(topic, sets, out);
 
-    return err == MICRO_OK ? err
-                           : micro__ctx_local(ctx, err, "%s",
-                                              err == MICRO_ENOTFOUND ? "not found"
-                                                                     : "out of memory");
+    return err == MICRO_OK
+               ? err
+               : micro__ctx_local(ctx, err, "%s",
+                                  err == MICRO_ENOTFOUND ? "not found" : "out of memory");
 }
 
 /* For the next publication, which most likely finds the same. */

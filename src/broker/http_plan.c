@@ -108,8 +108,7 @@ MICRO_PRIVATE micro_err micro__http_plan_new(const char *topic, const micro_node
     return MICRO_OK;
 }
 
-MICRO_PRIVATE bool micro__http_plan_is_of(const micro__http_plan *p,
-                                          const micro_nodes *const *sets)
+MICRO_PRIVATE bool micro__http_plan_is_of(const micro__http_plan *p, const micro_nodes *const *sets)
 {
     return !memcmp(p->sets, sets, sizeof p->sets);
 }

@@ -76,6 +76,7 @@ typedef struct publication {
     const micro_msg *msg;
     micro_buf bufs[MICRO__HTTP_NAMES];
     micro_str rest[MICRO__HTTP_NAMES];
+    bool lone; /* one gets it */
 } publication;
 
 static micro_err publish_to(publication *p, const micro__http_target *t)
@@ -87,9 +88,9 @@ static micro_err publish_to(publication *p, const micro__http_target *t)
         return MICRO_ENOSYS;
     if (!rest->len)
         err = publish_rest(p->ctx, p->topic, p->msg, t->set, &p->bufs[t->set], rest);
-    return err == MICRO_OK
-               ? micro__pipelines_send(p->b->out, p->ctx, t->node->address.ptr, t->head, *rest)
-               : err;
+    return err == MICRO_OK ? micro__pipelines_send(p->b->out, p->ctx, t->node->address.ptr, t->head,
+                                                   *rest, p->lone)
+                           : err;
 }
 
 static const char *publish_why(micro_err err)
@@ -105,7 +106,10 @@ static const char *publish_why(micro_err err)
 static micro_err publish_choose(publication *p, const micro__http_plan *plan,
                                 micro__receiver **list)
 {
+    size_t n = 0;
+
     *list = NULL;
+    p->lone = plan->len == 1;
     if (!plan->queues)
         return MICRO_OK;
     micro__receiver *r = micro__arena_zero(&p->ctx->arena, plan->len * sizeof *r);
@@ -117,6 +121,9 @@ static micro_err publish_choose(publication *p, const micro__http_plan *plan,
         r[i].usable = !t->secure && !micro__pipelines_refused(p->b->out, t->node->address.ptr);
     }
     micro__receivers_choose(r, plan->len);
+    for (size_t i = 0; i < plan->len; i++)
+        n += r[i].chosen;
+    p->lone = n == 1;
     *list = r;
     return MICRO_OK;
 }

@@ -133,7 +133,8 @@ static void sub_done(micro__delivery *d)
         at = &(*at)->next;
     *at = d->next;
     s->running--;
-    s->moved = micro__now_ms();
+    if (s->first)
+        s->moved = micro__now_ms();
     micro__delivery *next = sub_next(s);
     if (next)
         sub_activate(s, next);
@@ -205,10 +206,10 @@ MICRO_PRIVATE micro_err micro__sub_deliver(micro_sub *s, micro__delivery *d, boo
     micro_err err = sub_wait_room(s, d, wait);
     bool now = err == MICRO_OK && !s->first && s->running < s->max_running;
     if (now) {
-        if (!s->running)
-            s->moved = micro__now_ms();
         sub_activate(s, d);
     } else if (err == MICRO_OK) {
+        if (!s->first)
+            s->moved = micro__now_ms();
         *s->last = d;
         s->last = &d->next;
         s->nwaiting++;

@@ -33,7 +33,10 @@ static int map_compare(const map_view *m, uint32_t a, uint32_t b)
     char x_digits[21], y_digits[21];
     bool x_neg, y_neg;
 
-    if (m->by_text || m->key->kind == MICRO_KIND_string || m->key->kind == MICRO_KIND_chars)
+    if (m->key->kind == MICRO_KIND_string)
+        return micro__str_cmp(*(const micro_str *)(const void *)x,
+                              *(const micro_str *)(const void *)y);
+    if (m->by_text || m->key->kind == MICRO_KIND_chars)
         return micro__str_cmp(map_key_text(m, x, x_digits), map_key_text(m, y, y_digits));
     uint64_t v = micro__int_load(m->key, x, &x_neg), w = micro__int_load(m->key, y, &y_neg);
     if (x_neg != y_neg)

@@ -34,7 +34,7 @@ static ctx_block *ctx_take(void)
 
 static void ctx_start(ctx_block *b, micro_service *svc)
 {
-    memset(&b->ctx, 0, sizeof b->ctx);
+    memset(&b->ctx, 0, offsetof(micro_ctx, error_detail));
     micro__arena_init(&b->ctx.arena, b->chunk.bytes, sizeof b->chunk.bytes);
     micro__ctx_init(&b->ctx, svc);
 }

@@ -415,11 +415,12 @@ typedef struct micro__pipeline_counts {
 MICRO_PRIVATE micro__pipelines *micro__pipelines_new(micro__engine *e,
                                                      const micro__pipelines_opts *opts);
 /* Takes a request (copied) for an address. While there is no room for it: waits as long as the peer
- * keeps taking, at most until ctx ends. EAGAIN: no room; ECONNECT: refused lately, or no such host;
- * EINVAL (address), ECLOSED, ENOMEM. No error is left in ctx. */
+ * keeps taking, at most until ctx ends. lone: no others go anywhere at the same time, so that to
+ * write it here is cheaper than to wake a loop. EAGAIN: no room; ECONNECT: refused lately, or no
+ * such host; EINVAL (address), ECLOSED, ENOMEM. No error is left in ctx. */
 MICRO_PRIVATE micro_err micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
-                                              const char *address, micro_str head,
-                                              micro_str body);
+                                              const char *address, micro_str head, micro_str body,
+                                              bool lone);
 /* It would be ECONNECT; retry: somebody listens there again. */
 MICRO_PRIVATE bool micro__pipelines_refused(micro__pipelines *set, const char *address);
 MICRO_PRIVATE void micro__pipelines_retry(micro__pipelines *set, const char *address);

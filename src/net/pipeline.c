@@ -2,55 +2,15 @@
 /* Requests whose replies nobody waits for: to each address one connection, driven by a loop, on
  * which they are written together and one behind the other while the replies still come. What
  * cannot be delivered is counted, logged and forgotten. */
-#include "engine.h"
+#include "pipeline.h"
 
 #define PIPELINE_KEEP 65536u      /* a buffer above that is given back when it is empty */
-#define PIPELINE_AWAKE_MS 250     /* a peer that took nothing for so long is not waited for */
 #define PIPELINE_BACKOFF_MS 1000u /* doubled with each refusal */
 #define PIPELINE_BACKOFF_MAX 30000u
 
-typedef struct pipeline {
-    int kind; /* MICRO__SRC_PIPELINE, first */
-    int fd;   /* -1: none */
-    micro__pipelines *set;
-    micro__loop *loop;
-    micro__addr to;
-    /* under the set's lock */
-    struct pipeline *next;
-    micro_buf waiting; /* requests that the loop has not looked at */
-    micro_buf ends;    /* size_t: where each of them ends */
-    size_t held;       /* bytes waiting or being written */
-    bool asked;        /* the task is on its way */
-    unsigned refusals; /* in a row */
-    uint64_t refused;  /* until when nothing is tried; 0: not refused */
-    uint64_t progress; /* when a byte went, or a reply came */
-    /* the loop's */
-    micro__task task;
-    micro__timer timer; /* of connecting, of the next reply, or of idleness */
-    bool connecting;
-    bool answered; /* this connection has brought a reply */
-    micro_buf out; /* being written */
-    micro_buf out_ends;
-    size_t sent, whole; /* of out: bytes; requests written in full */
-    size_t unanswered;  /* requests */
-    uint64_t since;     /* the last time that something moved */
-    micro__replies replies;
-    char address[128];
-} pipeline;
-
-struct micro__pipelines {
-    micro__engine *engine;
-    micro__pipelines_opts o;
-    micro__mutex lock;
-    micro__cond changed; /* there is room, or a pipeline has ended */
-    pipeline *list;
-    enum { PIPELINE_OPEN, PIPELINE_FLUSH, PIPELINE_DROP } closing;
-    micro__pipeline_counts counts;
-};
-
 /* ---- losses -------------------------------------------------------------------------------- */
 
-static void pipeline_lost(pipeline *p, size_t n, const char *why)
+static void pipeline_lost(micro__pipeline *p, size_t n, const char *why)
 {
     if (!n)
         return;
@@ -82,7 +42,7 @@ static void pipeline_empty(micro_buf *b)
 
 /* ---- the connection ------------------------------------------------------------------------ */
 
-static void pipeline_disconnect(micro__loop *l, pipeline *p)
+static void pipeline_disconnect(micro__loop *l, micro__pipeline *p)
 {
     if (p->fd >= 0) {
         micro__poller_del(&l->poller, p->fd);
@@ -90,12 +50,13 @@ static void pipeline_disconnect(micro__loop *l, pipeline *p)
     }
     p->fd = -1;
     p->connecting = p->answered = false;
+    p->news = 0;
     p->unanswered = 0;
     micro__replies_clear(&p->replies);
 }
 
 /* What was not written in full stays: it cannot have been executed. */
-static void pipeline_rewind(pipeline *p)
+static void pipeline_rewind(micro__pipeline *p)
 {
     size_t n = pipeline_count(&p->out_ends),
            at = p->whole ? pipeline_end(&p->out_ends, p->whole - 1) : 0;
@@ -112,7 +73,7 @@ static void pipeline_rewind(pipeline *p)
 }
 
 /* Nothing is left to do. The number of requests that were. */
-static size_t pipeline_drop(pipeline *p)
+static size_t pipeline_drop(micro__pipeline *p)
 {
     size_t n = pipeline_count(&p->out_ends) - p->whole;
 
@@ -129,7 +90,7 @@ static size_t pipeline_drop(pipeline *p)
     return n;
 }
 
-static void pipeline_refused(pipeline *p)
+static void pipeline_refused(micro__pipeline *p)
 {
     uint64_t ms = PIPELINE_BACKOFF_MS;
 
@@ -143,7 +104,7 @@ static void pipeline_refused(pipeline *p)
 
 /* A connection that did its work until now may just have been closed as idle: what was not written
  * in full goes over another one. Else there is nobody to send to. */
-static void pipeline_fail(micro__loop *l, pipeline *p, micro_err err, const char *why)
+static void pipeline_fail(micro__loop *l, micro__pipeline *p, micro_err err, const char *why)
 {
     bool again = err == MICRO_EIO && p->answered;
     size_t lost = p->unanswered;
@@ -159,7 +120,7 @@ static void pipeline_fail(micro__loop *l, pipeline *p, micro_err err, const char
 }
 
 /* False: it has failed. */
-static bool pipeline_connect(micro__loop *l, pipeline *p)
+static bool pipeline_connect(micro__loop *l, micro__pipeline *p)
 {
     char why[128];
     micro_err err = micro__sock_connect_begin(&p->to, &p->fd, why);
@@ -184,7 +145,7 @@ static bool pipeline_connect(micro__loop *l, pipeline *p)
 /* ---- writing ------------------------------------------------------------------------------- */
 
 /* What has come together meanwhile is written next. False: nothing. */
-static bool pipeline_fetch(pipeline *p)
+MICRO_PRIVATE bool micro__pipeline_fetch(micro__pipeline *p)
 {
     micro__pipelines *set = p->set;
 
@@ -201,20 +162,26 @@ static bool pipeline_fetch(pipeline *p)
     return p->out.len != 0;
 }
 
-static void pipeline_moved(micro__loop *l, pipeline *p, size_t bytes)
+/* So many bytes of out have gone. */
+MICRO_PRIVATE void micro__pipeline_moved(micro__pipeline *p, size_t bytes, uint64_t now)
 {
+    size_t all = pipeline_count(&p->out_ends);
+
+    p->sent += bytes;
+    for (; p->whole < all && pipeline_end(&p->out_ends, p->whole) <= p->sent; p->whole++)
+        p->unanswered++;
+    p->since = now;
     micro__lock(&p->set->lock);
     p->held -= bytes;
-    p->progress = l->now;
+    p->progress = now;
     p->refusals = 0;
     p->refused = 0;
     micro__cond_broadcast(&p->set->changed);
     micro__unlock(&p->set->lock);
-    p->since = l->now;
 }
 
 /* True: all of out has gone. */
-static bool pipeline_write(micro__loop *l, pipeline *p)
+static bool pipeline_write(micro__loop *l, micro__pipeline *p)
 {
     while (p->sent < p->out.len) {
         long n = micro__sock_send(p->fd, p->out.ptr + p->sent, p->out.len - p->sent);
@@ -226,23 +193,19 @@ static bool pipeline_write(micro__loop *l, pipeline *p)
             pipeline_fail(l, p, MICRO_EIO, "connection lost");
             return p->out.len != 0; /* over another one */
         }
-        p->sent += (size_t)n;
-        size_t all = pipeline_count(&p->out_ends);
-        for (; p->whole < all && pipeline_end(&p->out_ends, p->whole) <= p->sent; p->whole++)
-            p->unanswered++;
-        pipeline_moved(l, p, (size_t)n);
+        micro__pipeline_moved(p, (size_t)n, l->now);
     }
     return true;
 }
 
 /* ---- time, and the end --------------------------------------------------------------------- */
 
-static bool pipeline_quiet(const pipeline *p)
+static bool pipeline_quiet(const micro__pipeline *p)
 {
     return p->sent == p->out.len && !p->unanswered && !p->connecting;
 }
 
-static uint64_t pipeline_due(const pipeline *p)
+static uint64_t pipeline_due(const micro__pipeline *p)
 {
     const micro__pipelines_opts *o = &p->set->o;
     int ms = p->connecting                           ? o->dial_ms
@@ -251,23 +214,26 @@ static uint64_t pipeline_due(const pipeline *p)
     return p->since + (uint64_t)ms;
 }
 
-/* Not for every request: a timer that comes too early looks again. */
-static void pipeline_clock(micro__loop *l, pipeline *p)
+/* Not for every request: a timer that comes too early looks again. It looks at least as often as a
+ * reply can be due, for requests that their senders write. */
+static void pipeline_clock(micro__loop *l, micro__pipeline *p)
 {
-    uint64_t due = pipeline_due(p);
+    uint64_t due = pipeline_due(p), look = l->now + (uint64_t)p->set->o.ack_ms;
 
+    if (due > look)
+        due = look;
     if (!p->timer.set || p->timer.at > due)
         micro__timer_set(&l->timers, &p->timer, due);
 }
 
 /* The last touch of p. False: something is waiting, or its task is under way. */
-static bool pipeline_finish(micro__loop *l, pipeline *p)
+static bool pipeline_finish(micro__loop *l, micro__pipeline *p)
 {
     micro__pipelines *set = p->set;
 
     micro__lock(&set->lock);
     bool over = !p->asked && !p->ends.len && (set->closing || p->refused <= l->now);
-    for (pipeline **at = &set->list; over && *at; at = &(*at)->next)
+    for (micro__pipeline **at = &set->list; over && *at; at = &(*at)->next)
         if (*at == p) {
             *at = p->next;
             break;
@@ -290,15 +256,43 @@ static bool pipeline_finish(micro__loop *l, pipeline *p)
     return true;
 }
 
-static void pipeline_work(micro__loop *l, pipeline *p);
-static void pipeline_turn(micro__loop *l, pipeline *p);
+static void pipeline_work(micro__loop *l, micro__pipeline *p);
+static void pipeline_turn(micro__loop *l, micro__pipeline *p);
+static void pipeline_look(micro__loop *l, micro__pipeline *p);
 
-static void pipeline_timeout(micro__loop *l, micro__timer *t)
+/* False: it is lent, and there will be a task once it is back. */
+static bool pipeline_enter(micro__pipeline *p)
 {
-    pipeline *p = (pipeline *)(void *)((char *)t - offsetof(pipeline, timer));
+    micro__lock(&p->set->lock);
+    bool mine = p->whose != MICRO__PIPELINE_LENT;
+    if (mine)
+        p->whose = MICRO__PIPELINE_LOOPS;
+    else
+        p->called = true;
+    micro__unlock(&p->set->lock);
+    return mine;
+}
 
+/* Senders may have it now, if it can be written to. */
+static void pipeline_leave(micro__pipeline *p)
+{
+    if (p->fd < 0 || p->connecting || p->sent < p->out.len)
+        return;
+    micro__lock(&p->set->lock);
+    if (!p->set->closing)
+        p->whose = MICRO__PIPELINE_FREE;
+    micro__unlock(&p->set->lock);
+}
+
+MICRO_PRIVATE void micro__pipeline_timeout(micro__loop *l, micro__timer *t)
+{
+    micro__pipeline *p = (micro__pipeline *)(void *)((char *)t - offsetof(micro__pipeline, timer));
+
+    if (!pipeline_enter(p))
+        return;
     if (pipeline_due(p) > l->now) {
         pipeline_clock(l, p);
+        pipeline_leave(p);
         return;
     }
     if (!pipeline_quiet(p)) {
@@ -314,13 +308,17 @@ static void pipeline_timeout(micro__loop *l, micro__timer *t)
 
 static void pipeline_task(micro__loop *l, void *arg)
 {
-    pipeline *p = arg;
+    micro__pipeline *p = arg;
 
     micro__lock(&p->set->lock);
     p->asked = false;
     int closing = (int)p->set->closing;
     micro__unlock(&p->set->lock);
-    if (closing == PIPELINE_DROP) {
+    if (!pipeline_enter(p))
+        return;
+    if (p->news)
+        pipeline_look(l, p);
+    if (closing == MICRO__PIPELINE_DROP) {
         size_t lost = p->unanswered + pipeline_drop(p);
         pipeline_disconnect(l, p);
         pipeline_lost(p, lost, "closed");
@@ -332,7 +330,7 @@ static void pipeline_task(micro__loop *l, void *arg)
 }
 
 /* With the lock. True: it is to be pushed once the lock is open. */
-static bool pipeline_ask(pipeline *p)
+MICRO_PRIVATE bool micro__pipeline_ask(micro__pipeline *p)
 {
     if (p->asked)
         return false;
@@ -345,20 +343,22 @@ static bool pipeline_ask(pipeline *p)
 }
 
 /* Everything that can be done now. */
-static void pipeline_work(micro__loop *l, pipeline *p)
+static void pipeline_work(micro__loop *l, micro__pipeline *p)
 {
-    while (p->sent < p->out.len || pipeline_fetch(p))
+    while (p->sent < p->out.len || micro__pipeline_fetch(p))
         if ((p->fd < 0 && !pipeline_connect(l, p)) || p->connecting || !pipeline_write(l, p))
             break;
     pipeline_clock(l, p);
+    pipeline_leave(p);
 }
 
 /* After news of the connection. If nothing is left to do it ends by a task: p is still needed. */
-static void pipeline_turn(micro__loop *l, pipeline *p)
+static void pipeline_turn(micro__loop *l, micro__pipeline *p)
 {
     pipeline_work(l, p);
     micro__lock(&p->set->lock);
-    bool ask = p->set->closing && pipeline_quiet(p) && pipeline_ask(p);
+    bool ask = p->set->closing && p->whose != MICRO__PIPELINE_LENT && pipeline_quiet(p) &&
+               micro__pipeline_ask(p);
     micro__unlock(&p->set->lock);
     if (ask)
         micro__loop_push(l, &p->task.item);
@@ -366,7 +366,7 @@ static void pipeline_turn(micro__loop *l, pipeline *p)
 
 /* ---- replies ------------------------------------------------------------------------------- */
 
-static void pipeline_answered(micro__loop *l, pipeline *p, size_t ok, size_t refused)
+static void pipeline_answered(micro__loop *l, micro__pipeline *p, size_t ok, size_t refused)
 {
     if (!ok && !refused)
         return;
@@ -380,7 +380,7 @@ static void pipeline_answered(micro__loop *l, pipeline *p, size_t ok, size_t ref
 }
 
 /* Works off what has come; EPROTO, EIO with *why: the connection is no good any more. */
-static micro_err pipeline_replies(micro__loop *l, pipeline *p, const char **why)
+static micro_err pipeline_replies(micro__loop *l, micro__pipeline *p, const char **why)
 {
     size_t ok = 0, refused = 0;
     int status;
@@ -409,7 +409,7 @@ static micro_err pipeline_replies(micro__loop *l, pipeline *p, const char **why)
     return (micro_err)status;
 }
 
-static void pipeline_read(micro__loop *l, pipeline *p, bool ended)
+static void pipeline_read(micro__loop *l, micro__pipeline *p, bool ended)
 {
     const char *why = "connection lost";
     micro_err err = MICRO_OK;
@@ -436,14 +436,15 @@ static void pipeline_read(micro__loop *l, pipeline *p, bool ended)
         pipeline_fail(l, p, err, why);
 }
 
-MICRO_PRIVATE void micro__pipeline_event(micro__loop *l, void *line, unsigned what)
+/* What the events told of. */
+static void pipeline_look(micro__loop *l, micro__pipeline *p)
 {
-    pipeline *p = line;
     char why[128];
     micro_err err = MICRO_OK;
+    unsigned what = p->news;
     int fd = p->fd;
 
-    l->current = NULL;
+    p->news = 0;
     if (p->connecting) {
         err = micro__sock_connect_end(&p->fd, why);
         p->connecting = false;
@@ -456,193 +457,16 @@ MICRO_PRIVATE void micro__pipeline_event(micro__loop *l, void *line, unsigned wh
     } else if (p->fd >= 0 && what & (MICRO__IN | MICRO__HUP)) {
         pipeline_read(l, p, what & MICRO__HUP);
     }
+}
+
+MICRO_PRIVATE void micro__pipeline_event(micro__loop *l, void *line, unsigned what)
+{
+    micro__pipeline *p = line;
+
+    l->current = NULL;
+    p->news |= what;
+    if (!pipeline_enter(p))
+        return;
+    pipeline_look(l, p);
     pipeline_turn(l, p);
-}
-
-/* ---- what others call ---------------------------------------------------------------------- */
-
-MICRO_PRIVATE micro__pipelines *micro__pipelines_new(micro__engine *e,
-                                                     const micro__pipelines_opts *opts)
-{
-    micro__pipelines *set = micro__alloc_zero(sizeof *set);
-
-    if (!set)
-        return NULL;
-    set->engine = e;
-    set->o = *opts;
-    micro__mutex_init(&set->lock);
-    micro__cond_init(&set->changed);
-    return set;
-}
-
-/* With the lock. */
-static pipeline *pipeline_find(const micro__pipelines *set, const char *address)
-{
-    pipeline *p = set->list;
-
-    while (p && strcmp(p->address, address) != 0)
-        p = p->next;
-    return p;
-}
-
-static pipeline *pipeline_new(micro__pipelines *set, const char *address, const micro__addr *to)
-{
-    pipeline *p = micro__alloc_zero(sizeof *p);
-
-    if (!p)
-        return NULL;
-    p->kind = MICRO__SRC_PIPELINE;
-    p->fd = -1;
-    p->set = set;
-    p->to = *to;
-    p->timer.fn = pipeline_timeout;
-    snprintf(p->address, sizeof p->address, "%s", address);
-    p->loop = micro__engine_loop(set->engine);
-    p->next = set->list;
-    set->list = p;
-    set->counts.open++;
-    return p;
-}
-
-/* The pipeline of an address, with the lock held, which is let go while a name is resolved. */
-static micro_err pipeline_get(micro__pipelines *set, const char *address, pipeline **out)
-{
-    micro__addr to;
-
-    *out = pipeline_find(set, address);
-    if (*out)
-        return MICRO_OK;
-    micro__unlock(&set->lock);
-    micro_err err =
-        strlen(address) < sizeof(*out)->address ? micro__http_resolve(&to, address) : MICRO_EINVAL;
-    micro__lock(&set->lock);
-    if (err != MICRO_OK)
-        return err == MICRO_ENOMEM || err == MICRO_EINVAL ? err : MICRO_ECONNECT;
-    *out = pipeline_find(set, address); /* somebody else may have been faster */
-    if (!*out)
-        *out = pipeline_new(set, address, &to);
-    return *out ? MICRO_OK : MICRO_ENOMEM;
-}
-
-static bool pipeline_has_room(const pipeline *p, size_t n)
-{
-    return !p->held || p->held + n <= p->set->o.max_bytes;
-}
-
-/* With the lock: the pipeline of the address once it has room. */
-static micro_err pipeline_reserve(micro__pipelines *set, micro_ctx *ctx, const char *address,
-                                  size_t n, pipeline **out)
-{
-    for (;;) {
-        micro_err err = set->closing ? MICRO_ECLOSED : pipeline_get(set, address, out);
-        if (err != MICRO_OK)
-            return err;
-        pipeline *p = *out;
-        if (!p->refused && pipeline_has_room(p, n))
-            return MICRO_OK; /* the usual case does not look at the clock */
-        uint64_t now = micro__now_ms();
-        if (p->refused > now)
-            return MICRO_ECONNECT;
-        if (pipeline_has_room(p, n))
-            return MICRO_OK;
-        if (now > p->progress + PIPELINE_AWAKE_MS ||
-            micro__ctx_check(ctx, ctx->deadline) != MICRO_OK ||
-            !micro__engine_pause(set->engine, &set->lock, &set->changed))
-            return MICRO_EAGAIN;
-    }
-}
-
-static micro_err pipeline_append(pipeline *p, micro_str head, micro_str body)
-{
-    size_t before = p->waiting.len, n = head.len + body.len, end = before + n;
-
-    micro__buf_str(&p->waiting, head);
-    micro__buf_str(&p->waiting, body);
-    if (!p->waiting.failed)
-        micro__buf_add(&p->ends, &end, sizeof end);
-    if (p->waiting.failed || p->ends.failed) {
-        micro__buf_mend(&p->waiting);
-        micro__buf_mend(&p->ends);
-        p->waiting.len = before;
-        return MICRO_ENOMEM;
-    }
-    if (!p->held)
-        p->progress = micro__now_ms();
-    p->held += n;
-    p->set->counts.taken++;
-    return MICRO_OK;
-}
-
-MICRO_PRIVATE micro_err micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
-                                              const char *address, micro_str head,
-                                              micro_str body)
-{
-    pipeline *p = NULL;
-    bool push = false;
-
-    micro__lock(&set->lock);
-    micro_err err = pipeline_reserve(set, ctx, address, head.len + body.len, &p);
-    if (err == MICRO_OK)
-        err = pipeline_append(p, head, body);
-    if (err == MICRO_OK)
-        push = pipeline_ask(p);
-    else
-        set->counts.lost++;
-    micro__unlock(&set->lock);
-    if (push)
-        micro__loop_push(p->loop, &p->task.item);
-    return err;
-}
-
-MICRO_PRIVATE bool micro__pipelines_refused(micro__pipelines *set, const char *address)
-{
-    micro__lock(&set->lock);
-    const pipeline *p = pipeline_find(set, address);
-    bool refused = p && p->refused > micro__now_ms();
-    micro__unlock(&set->lock);
-    return refused;
-}
-
-MICRO_PRIVATE void micro__pipelines_retry(micro__pipelines *set, const char *address)
-{
-    micro__lock(&set->lock);
-    pipeline *p = pipeline_find(set, address);
-    if (p)
-        p->refused = 0;
-    micro__unlock(&set->lock);
-}
-
-/* With the lock: every pipeline looks how far it is. */
-static void pipeline_ask_all(micro__pipelines *set)
-{
-    for (pipeline *p = set->list; p; p = p->next)
-        if (pipeline_ask(p))
-            micro__loop_push(p->loop, &p->task.item);
-}
-
-MICRO_PRIVATE micro__pipeline_counts micro__pipelines_close(micro__pipelines *set,
-                                                            uint64_t deadline)
-{
-    micro__pipeline_counts counts = { 0 };
-
-    if (!set)
-        return counts;
-    micro__lock(&set->lock);
-    set->closing = PIPELINE_FLUSH;
-    pipeline_ask_all(set);
-    while (set->counts.open && micro__now_ms() < deadline &&
-           micro__engine_pause(set->engine, &set->lock, &set->changed))
-        ;
-    set->closing = PIPELINE_DROP;
-    pipeline_ask_all(set);
-    while (set->counts.open && micro__engine_pause(set->engine, &set->lock, &set->changed))
-        ;
-    counts = set->counts;
-    micro__unlock(&set->lock);
-    if (counts.open)
-        return counts; /* in a callback after all: a leak is better than a crash */
-    micro__cond_destroy(&set->changed);
-    micro__mutex_destroy(&set->lock);
-    micro__free(set, sizeof *set);
-    return counts;
 }
