@@ -2,6 +2,8 @@
 /* The http broker as its peers see it: what it registers, what it answers, what it sends. */
 #include "events.h"
 
+#include "os/sys.h"
+
 #define HTTPB_UUID "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
 
 typedef struct httpb_fixture {
@@ -196,6 +198,47 @@ static void httpb_post(httpb_fixture *f, size_t row, const char *id, int fd)
         CHECK_EQ_INT(events_wait(&f->seen, had + 1), had + 1);
     else
         CHECK_EQ_INT(events_count(&f->seen), had);
+}
+
+/* ---- the end ------------------------------------------------------------------------------- */
+
+#define HTTPB_LOOKS 1000
+
+static struct timespec httpb_at;
+static atomic_bool httpb_stopped;
+static atomic_int httpb_looks; /* at the stopped clock; from HTTPB_LOOKS on it goes, fast */
+
+static int httpb_clock(clockid_t id, struct timespec *at)
+{
+    if (!atomic_load(&httpb_stopped))
+        return clock_gettime(id, at);
+    int n = atomic_fetch_add(&httpb_looks, 1);
+    *at = httpb_at;
+    at->tv_sec += n > HTTPB_LOOKS ? n - HTTPB_LOOKS : 0;
+    return 0;
+}
+
+/* Who has published to a subscriber keeps the connection; the subscriber's end does not wait for
+ * time to pass because of that. */
+TEST(http_broker_ends_while_publishers_are_connected)
+{
+    httpb_fixture f;
+    bool closed;
+    char more[8];
+
+    micro__sys.clock_gettime = httpb_clock;
+    REQUIRE(httpb_setup(&f, NULL));
+    int fd = raw_connect(f.address);
+    httpb_post(&f, 0, f.id, fd);
+    clock_gettime(CLOCK_MONOTONIC, &httpb_at);
+    atomic_store(&httpb_stopped, true);
+    micro_service_stop(f.sub);
+    atomic_store(&httpb_stopped, false);
+    CHECK(atomic_load(&httpb_looks) < HTTPB_LOOKS);
+    raw_read(fd, more, 1, 30000, &closed);
+    CHECK(closed);
+    close(fd);
+    httpb_teardown(&f);
 }
 
 /* All on one connection, which stays good. */

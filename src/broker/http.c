@@ -94,13 +94,19 @@ static micro_err httpbroker_connect(micro_broker *base, micro_ctx *ctx, micro_se
                                                   "and loops of the same kind");
 }
 
+/* Where nobody subscribes any more, who still publishes to us would only be served to no end. */
+static bool httpbroker_unlisten(micro__http_broker *b, uint64_t deadline)
+{
+    return b->subs ? micro__port_close(b->port, deadline) : micro__port_shut(b->port, deadline);
+}
+
 /* What is left of subscriptions nobody ended hears nothing any more. */
 static void httpbroker_close(micro__http_broker *b, int flush_ms)
 {
     micro__life_shut(b->life, 0);
     micro__life_drop(b->life);
     b->life = NULL;
-    if (b->port && micro__port_close(b->port, micro__now_ms() + HTTP_DRAIN_MS))
+    if (b->port && httpbroker_unlisten(b, micro__now_ms() + HTTP_DRAIN_MS))
         b->port = NULL;
     micro_registry_unwatch(b->registry, b->watch); /* its callback looks at what goes now */
     micro__pipeline_counts sent =

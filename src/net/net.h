@@ -229,6 +229,8 @@ MICRO_PRIVATE const char *micro__port_address(const micro__port *p); /* host:por
  * deadline (0: none) cancels what still runs and closes the rest. True: everything has ended and
  * the port is freed; false: handlers still run, and it lives on. */
 MICRO_PRIVATE bool micro__port_close(micro__port *p, uint64_t deadline);
+/* The same without serving a little longer those who have not heard yet. */
+MICRO_PRIVATE bool micro__port_shut(micro__port *p, uint64_t deadline);
 
 /* Runs fn(arg) on a loop as user code in delay_ms, unless the gate is shut by then; done(done_arg)
  * is called in any case. A gate holds MICRO__GATE_OPEN while functions may start, and

@@ -213,9 +213,13 @@ static void port_linger(micro__port *p, uint64_t deadline)
 
 MICRO_PRIVATE bool micro__port_close(micro__port *p, uint64_t deadline)
 {
-    bool ended;
-
     port_linger(p, deadline);
+    return micro__port_shut(p, deadline);
+}
+
+MICRO_PRIVATE bool micro__port_shut(micro__port *p, uint64_t deadline)
+{
+    bool ended;
     uint64_t half = micro__now_ms() + PORT_HALF_MS;
     atomic_store(&p->closing, MICRO__PORT_DRAINING);
     port_ask(p, PORT_UNWATCH);
