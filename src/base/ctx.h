@@ -50,6 +50,7 @@ struct micro_ctx {
     struct micro__family *parent;                 /* of a child */
     void (*complete)(void *arg);                  /* of a child that has ended */
     void *complete_arg;
+    size_t size;                    /* of the block that it and its first chunk are */
     struct micro_ctx *next, **back; /* free list, or siblings: next, and what points here */
     /* from here on not zeroed: read only where error points there */
     char error_detail[MICRO__DETAIL_MAX];

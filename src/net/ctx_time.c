@@ -2,25 +2,19 @@
 /* Contexts: new and free (a free list), deadline, cancellation. */
 #include "engine.h"
 
-#define CTX_CHUNK MICRO_ARENA_CHUNK
+#define CTX_HEAD ((sizeof(micro_ctx) + 15) & ~(size_t)15)
+#define CTX_USUAL (CTX_HEAD + MICRO_ARENA_CHUNK)
 #define CTX_SPARE_MAX 256
 
-/* A ctx and its first chunk are one block; freed ones are kept for the next micro_ctx_new. */
-typedef struct ctx_block {
-    micro_ctx ctx;
-    union {
-        char bytes[CTX_CHUNK];
-        uint64_t align_;
-    } chunk;
-} ctx_block;
-
+/* A ctx and its first chunk are one block; freed ones of the usual size are kept for the next
+ * micro_ctx_new. */
 static struct {
     micro__mutex lock;
     micro_ctx *free;
     int count;
 } ctx_spare = { MICRO__MUTEX_INIT, NULL, 0 };
 
-static ctx_block *ctx_take(void)
+static micro_ctx *ctx_take(void)
 {
     micro__lock(&ctx_spare.lock);
     micro_ctx *ctx = ctx_spare.free;
@@ -29,24 +23,36 @@ static ctx_block *ctx_take(void)
         ctx_spare.count--;
     }
     micro__unlock(&ctx_spare.lock);
-    return ctx ? (ctx_block *)ctx : (ctx_block *)micro__alloc(sizeof(ctx_block));
+    return ctx ? ctx : (micro_ctx *)micro__alloc(CTX_USUAL);
 }
 
-static void ctx_start(ctx_block *b, micro_service *svc)
+static void ctx_start(micro_ctx *ctx, size_t size, micro_service *svc)
 {
-    memset(&b->ctx, 0, offsetof(micro_ctx, error_detail));
-    micro__arena_init(&b->ctx.arena, b->chunk.bytes, sizeof b->chunk.bytes);
-    micro__ctx_init(&b->ctx, svc);
+    memset(ctx, 0, offsetof(micro_ctx, error_detail));
+    ctx->size = size;
+    micro__arena_init(&ctx->arena, (char *)ctx + CTX_HEAD, size - CTX_HEAD);
+    micro__ctx_init(ctx, svc);
 }
 
 MICRO_API micro_ctx *micro_ctx_new(micro_service *svc)
 {
-    ctx_block *b = ctx_take();
+    micro_ctx *ctx = ctx_take();
 
-    if (!b)
-        return NULL;
-    ctx_start(b, svc);
-    return &b->ctx;
+    if (ctx)
+        ctx_start(ctx, CTX_USUAL, svc);
+    return ctx;
+}
+
+MICRO_PRIVATE micro_ctx *micro__ctx_new_small(micro_service *svc, size_t room)
+{
+    size_t size = CTX_HEAD + room;
+    micro_ctx *ctx = room < MICRO_ARENA_CHUNK ? (micro_ctx *)micro__alloc(size) : NULL;
+
+    if (room >= MICRO_ARENA_CHUNK)
+        return micro_ctx_new(svc);
+    if (ctx)
+        ctx_start(ctx, size, svc);
+    return ctx;
 }
 
 MICRO_PRIVATE void micro__ctx_recycle(micro_ctx *ctx, micro_service *svc)
@@ -54,7 +60,7 @@ MICRO_PRIVATE void micro__ctx_recycle(micro_ctx *ctx, micro_service *svc)
     micro__ctx_disarm(ctx);
     micro__family_free(ctx);
     micro__ctx_release(ctx);
-    ctx_start((ctx_block *)(void *)ctx, svc);
+    ctx_start(ctx, ctx->size, svc);
 }
 
 MICRO_API void micro_ctx_free(micro_ctx *ctx)
@@ -65,7 +71,7 @@ MICRO_API void micro_ctx_free(micro_ctx *ctx)
     micro__family_free(ctx);
     micro__ctx_release(ctx);
     micro__lock(&ctx_spare.lock);
-    bool keep = ctx_spare.count < CTX_SPARE_MAX;
+    bool keep = ctx->size == CTX_USUAL && ctx_spare.count < CTX_SPARE_MAX;
     if (keep) {
         ctx->next = ctx_spare.free;
         ctx_spare.free = ctx;
@@ -73,7 +79,7 @@ MICRO_API void micro_ctx_free(micro_ctx *ctx)
     }
     micro__unlock(&ctx_spare.lock);
     if (!keep)
-        micro__free(ctx, sizeof(ctx_block));
+        micro__free(ctx, ctx->size);
 }
 
 MICRO_PRIVATE void micro__ctx_spare_free(void)
@@ -85,7 +91,7 @@ MICRO_PRIVATE void micro__ctx_spare_free(void)
     micro__unlock(&ctx_spare.lock);
     while (ctx) {
         micro_ctx *next = ctx->next;
-        micro__free(ctx, sizeof(ctx_block));
+        micro__free(ctx, CTX_USUAL);
         ctx = next;
     }
 }

@@ -26,6 +26,8 @@ MICRO_PRIVATE void micro__ctx_end(micro_ctx *ctx);
 MICRO_PRIVATE void micro__ctx_sleep(micro_ctx *ctx, int ms);
 /* As if freed and made anew: for the ctx that a thread keeps for its handlers. */
 MICRO_PRIVATE void micro__ctx_recycle(micro_ctx *ctx, micro_service *svc);
+/* For what lives long and needs little: so many bytes before it takes more. */
+MICRO_PRIVATE micro_ctx *micro__ctx_new_small(micro_service *svc, size_t room);
 /* Gives the spare contexts back to the allocator: with the last service, so that leak checkers are
  * quiet. */
 MICRO_PRIVATE void micro__ctx_spare_free(void);

@@ -4,7 +4,8 @@
 #include "dispatch.h"
 #include "../stream/stream.h"
 
-#define STREAMED_ID 64 /* bytes of an envelope's id, at most */
+#define STREAMED_ID 64    /* bytes of an envelope's id, at most */
+#define STREAMED_ROOM 512 /* of the ctx, for strings of the opening, and for a small message */
 
 typedef struct streamed {
     micro_stream st;   /* first */
@@ -155,20 +156,45 @@ static micro_str streamed_copy(micro_ctx *ctx, micro_str text)
     return text.len ? micro_copy(ctx, text) : micro__str("", 0);
 }
 
+static size_t streamed_room(const micro_pairs *metadata)
+{
+    size_t room = STREAMED_ROOM;
+
+    for (size_t i = 0; i < metadata->len; i++) {
+        const micro_pair *p = &metadata->ptr[i];
+        room += sizeof *p + ((p->key.len + 16) & ~(size_t)15) + ((p->value.len + 16) & ~(size_t)15);
+    }
+    return room;
+}
+
+/* A ctx for as long as the stream lives, with what the request's has. NULL: out of memory. */
+static micro_ctx *streamed_ctx(const micro_ctx *from)
+{
+    micro_ctx *ctx = micro__ctx_new_small(from->svc, streamed_room(&from->metadata));
+
+    if (!ctx)
+        return NULL;
+    ctx->state = from->state;
+    ctx->hops = from->hops;
+    ctx->own_trace = from->own_trace;
+    ctx->info = from->info;
+    if (micro__pairs_copy(&ctx->arena, &ctx->metadata, &from->metadata))
+        return ctx;
+    micro_ctx_free(ctx);
+    return NULL;
+}
+
 /* What is the request's becomes the stream's own. */
 static bool streamed_own(streamed *s, const micro__dispatch *d, micro__route *route,
                          const micro__request *req)
 {
-    micro_ctx *ctx = d->ctx;
     const micro_str *id = &d->head->known[MICRO__H_MICRO_STREAM];
-    micro_pairs own;
 
     s->d = *d;
     micro__dispatch_surroundings(&s->d, route, req->peer);
-    ctx->deadline = 0; /* of the opening, and no more: 2018 callers send it without meaning it */
-    if (!micro__pairs_copy(&ctx->arena, &own, &ctx->metadata))
+    micro_ctx *ctx = s->d.ctx = streamed_ctx(d->ctx);
+    if (!ctx)
         return false;
-    ctx->metadata = own;
     s->id = id->ptr ? streamed_copy(ctx, *id) : micro__str("", 0);
     s->reply = micro__reply_new(NULL, 200);
     s->reply.content_type = streamed_copy(ctx, d->reply->content_type);
@@ -192,9 +218,9 @@ static micro_err streamed_begin(streamed *s, const micro__dispatch *d, micro__ro
     s->st.pipe.ends_by_fin = !d->micro;
     if (!streamed_own(s, d, route, req))
         return MICRO_ENOMEM;
-    micro_err err = micro__carry_begin(req, &s->st.pipe, d->ctx);
+    micro_err err = micro__carry_begin(req, &s->st.pipe, s->d.ctx);
     if (err == MICRO_OK)
-        micro__stream_begin(&s->st, d->ctx, &streamed_side, m->req, m->rsp);
+        micro__stream_begin(&s->st, s->d.ctx, &streamed_side, m->req, m->rsp);
     return err;
 }
 
@@ -264,22 +290,20 @@ static void streamed_run(streamed *s)
 }
 
 /* NULL: no memory, or the connection is gone; the error is the reply. */
-static streamed *streamed_new(micro__dispatch *d, micro__route *route, micro__request *req)
+static streamed *streamed_new(micro__dispatch *d, micro__route *route, const micro__request *req)
 {
-    micro_ctx *other = micro_ctx_new(NULL); /* for the thread: the stream keeps that it came with */
-    streamed *s = other ? micro__alloc_zero(sizeof *s) : NULL;
+    streamed *s = micro__alloc_zero(sizeof *s);
     micro_err err = s ? streamed_begin(s, d, route, req) : MICRO_ENOMEM;
 
     if (err == MICRO_OK) {
         s->route = route;
-        req->ctx = other;
         return s;
     }
     if (s) {
+        micro_ctx_free(s->d.ctx);
         micro__pipe_free(&s->st.pipe);
         micro__free(s, sizeof *s);
     }
-    micro_ctx_free(other);
     micro__dispatch_fail(d, 500, micro_strerror(err));
     return NULL;
 }
