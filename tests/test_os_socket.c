@@ -161,6 +161,35 @@ TEST(sock_listen_after_connections)
     micro__fd_close(listener);
 }
 
+/* Told by the addresses of both ends: over one of this machine's own they are the same. */
+TEST(sock_is_near)
+{
+    static const char *const at[] = { "127.0.0.1:0", "unix:/tmp/micro-test-os-near.sock" };
+    micro__addr bound, here, there;
+
+    for (size_t i = 0; i < MICRO_COUNTOF(at); i++) {
+        int listener, fd;
+        char why[128];
+        NOTE("%s", at[i]);
+        REQUIRE(sock_listen_at(at[i], &listener, &bound) == MICRO_OK);
+        REQUIRE(os_connect(&bound, micro__now_ms() + 5000, &fd, why) == MICRO_OK);
+        CHECK(micro__sock_is_near(fd));
+        CHECK(!micro__sock_is_near(listener));
+        micro__fd_close(fd);
+        micro__fd_close(listener);
+        micro__sock_unlink(&bound);
+    }
+    REQUIRE(micro__addr_literal(&here, micro_s("10.0.0.1"), 9000));
+    REQUIRE(micro__addr_literal(&there, micro_s("10.0.0.1"), 1));
+    CHECK(micro__addr_same_host(&here, &there));
+    REQUIRE(micro__addr_literal(&there, micro_s("10.0.0.2"), 9000));
+    CHECK(!micro__addr_same_host(&here, &there));
+    REQUIRE(micro__addr_literal(&there, micro_s("::ffff:10.0.0.1"), 9000));
+    CHECK(micro__addr_same_host(&here, &there));
+    REQUIRE(micro__addr_literal(&there, micro_s("fe80::1"), 9000));
+    CHECK(!micro__addr_same_host(&here, &there));
+}
+
 /* The file of a listener that is gone is replaced; one that is in use, or is no socket, stays. */
 TEST(sock_unix_files)
 {
@@ -209,6 +238,30 @@ TEST(sock_connect_refused)
 }
 
 /* ---- moving bytes --------------------------------------------------------------------------- */
+
+/* Whether they are copied together or not. */
+TEST(sock_two_parts_of_any_length)
+{
+    char all[2064], got[sizeof all];
+    int pair[2];
+    REQUIRE(sock_pair(pair));
+    for (size_t i = 0; i < sizeof all; i++)
+        all[i] = (char)(i % 251);
+    for (size_t n = 2040; n <= sizeof all; n++) {
+        const size_t firsts[] = { 1, n / 2, n - 1 };
+        for (size_t i = 0; i < MICRO_COUNTOF(firsts); i++) {
+            size_t first = firsts[i], have = 0;
+            NOTE("%zu bytes and %zu", first, n - first);
+            CHECK_EQ_INT(micro__sock_send2(pair[0], all, first, all + first, n - first), (long)n);
+            while (have < n &&
+                   micro__fd_wait(pair[1], MICRO__READ, micro__now_ms() + 5000) == MICRO_OK)
+                have += (size_t)micro__sock_recv(pair[1], got + have, n - have);
+            CHECK_EQ_MEM(got, have, all, n);
+        }
+    }
+    micro__fd_close(pair[0]);
+    micro__fd_close(pair[1]);
+}
 
 TEST(sock_bytes)
 {
@@ -350,6 +403,7 @@ TEST(sock_interrupted)
     int pair[2], listener, fd, client;
     micro__addr bound;
     char byte = 0, why[128];
+    static const char large[4096];
     REQUIRE(sock_pair(pair));
     REQUIRE(sock_listen_at("127.0.0.1:0", &listener, &bound) == MICRO_OK);
     micro__sys.recv = sock_hook_recv;
@@ -361,6 +415,8 @@ TEST(sock_interrupted)
     CHECK_EQ_INT(micro__sock_send(pair[0], "x", 1), 1);
     sock_fail(EINTR, 3);
     CHECK_EQ_INT(micro__sock_send2(pair[0], "x", 1, "y", 1), 2);
+    sock_fail(EINTR, 3);
+    CHECK_EQ_INT(micro__sock_send2(pair[0], "x", 1, large, sizeof large), 1 + sizeof large);
     sock_fail(EINTR, 3);
     CHECK_EQ_INT(micro__fd_wait(pair[1], MICRO__READ, 0), MICRO_OK);
     sock_fail(EINTR, 3);

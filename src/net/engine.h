@@ -80,6 +80,8 @@ typedef struct micro__lines {
     struct micro__line *dead;  /* closed in this batch */
     micro__http_reader *spare; /* of replies that came in pieces */
     uint64_t serial;           /* for Micro-Id */
+    bool halves;               /* this turn has left part of a reply from this machine */
+    micro__yield_score yield;  /* of waits for the rest */
 } micro__lines;
 
 struct micro__loop {

@@ -9,6 +9,7 @@ typedef struct micro__line {
     int kind; /* MICRO__SRC_LINE, first */
     int fd;
     bool connecting;
+    bool near;                  /* see micro__sock_is_near */
     micro__exchange *x;         /* NULL: idle */
     micro__http_reader *reader; /* of a reply that comes in pieces */
     uint64_t made, since;
@@ -247,7 +248,10 @@ static void line_read(micro__thread *t, micro__loop *l, micro__line *w, bool end
         if (x->replied)
             err = x->reply(x, r);
         line_finish(l, w, err, keep);
-    } else if (!w->reader && r->any) {
+        return;
+    }
+    l->lines.halves |= r->any && w->near;
+    if (!w->reader && r->any) {
         w->reader = line_reader_keep(l, r);
         if (!w->reader)
             line_finish(l, w, MICRO_ENOMEM, false);
@@ -266,6 +270,7 @@ static void line_connected(micro__loop *l, micro__line *w)
         return;
     }
     w->connecting = false;
+    w->near = micro__sock_is_near(w->fd);
     line_limit(l, x, x->until);
     line_send(l, w);
 }
@@ -310,8 +315,10 @@ static micro__line *line_open(micro__loop *l, micro__exchange *x, micro_err *err
         *err = micro__poller_add(&l->poller, w->fd, w);
     if (w->connecting && *err == MICRO_OK)
         micro__poller_rearm(&l->poller, w->fd, w, MICRO__OUT);
-    if (*err == MICRO_OK)
+    if (*err == MICRO_OK) {
+        w->near = !w->connecting && micro__sock_is_near(w->fd);
         return w;
+    }
     micro__fd_close(w->fd);
     micro__free(w, sizeof *w);
     return NULL;

@@ -405,12 +405,28 @@ static int loop_timeout(const micro__loop *l)
     return loop_ms(l->timers ? l->timers->at : 0);
 }
 
+/* Whoever is in the middle of a reply goes first: then the rest is there at once, and not a wake-up
+ * for each piece. If nothing has come it is the next wait that waits, for a wake-up may have been
+ * used up here. */
+static int loop_look(micro__loop *l)
+{
+    uint64_t us = micro__yield();
+    int n = micro__poller_wait(&l->poller, l->events, MICRO__BATCH, 0);
+
+    micro__yield_learn(&l->lines.yield, us, n);
+    return n;
+}
+
 static void loop_wait(micro__loop *l, int timeout_ms)
 {
+    bool look = l->lines.halves && timeout_ms && micro__yield_due(&l->lines.yield);
+
     if (MICRO__RARE(l->lines.dead != NULL))
         micro__line_bury(l); /* no event of a batch can name them any more */
+    l->lines.halves = false;
     l->pos = 0;
-    l->n = micro__poller_wait(&l->poller, l->events, MICRO__BATCH, timeout_ms);
+    l->n = MICRO__RARE(look) ? loop_look(l)
+                             : micro__poller_wait(&l->poller, l->events, MICRO__BATCH, timeout_ms);
     l->now = micro__now_ms();
 }
 

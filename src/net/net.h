@@ -296,6 +296,19 @@ MICRO_PRIVATE micro_err micro__ctx_arm(micro_ctx *ctx, micro__engine *e, void (*
                                        void *arg);
 MICRO_PRIVATE void micro__ctx_disarm(micro_ctx *ctx);
 
+/* ---- yield.c: giving the processor away once before a wait, while that pays ----------------- */
+
+typedef struct micro__yield_score { /* zeroed: it is tried */
+    uint8_t level;
+    uint16_t skip; /* waits until the next try */
+} micro__yield_score;
+
+/* This wait is one to try it at. */
+MICRO_PRIVATE bool micro__yield_due(micro__yield_score *y);
+MICRO_PRIVATE uint64_t micro__yield(void); /* does it; the microseconds it took */
+/* What came of it: so many connections have something to read. */
+MICRO_PRIVATE void micro__yield_learn(micro__yield_score *y, uint64_t us, int brought);
+
 /* ---- local.c: calls to a port that this thread drives itself --------------------------------- */
 
 /* 0: `to` leads elsewhere. */

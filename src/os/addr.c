@@ -268,4 +268,11 @@ MICRO_PRIVATE bool micro__addr_reaches(const micro__addr *to, const micro__addr 
     return len == to_len && memcmp(to_ip, ip, len) == 0;
 }
 
+MICRO_PRIVATE bool micro__addr_same_host(const micro__addr *a, const micro__addr *b)
+{
+    uint8_t ip_a[16], ip_b[16];
+    size_t len_a = addr_ip(a, ip_a), len_b = addr_ip(b, ip_b);
+    return len_a == len_b && memcmp(ip_a, ip_b, len_a) == 0;
+}
+
 #undef ADDR_IFACES

@@ -41,6 +41,7 @@ MICRO_PRIVATE uint64_t micro__now_ns(void); /* the same clock */
 MICRO_PRIVATE uint64_t micro__now_coarse_ms(void);
 MICRO_PRIVATE int64_t micro__wall_seconds(void); /* since 1970 */
 MICRO_PRIVATE void micro__sleep_us(int us);
+MICRO_PRIVATE void micro__cpu_yield(void); /* who else is ready to run here goes first */
 #if !MICRO_OMIT_THREADS
 MICRO_PRIVATE int micro__cpu_count(void); /* usable by this process, at least 1 */
 #endif
@@ -193,6 +194,8 @@ MICRO_PRIVATE void micro__addr_format(const micro__addr *a, char out[128]);
 MICRO_PRIVATE uint16_t micro__addr_port(const micro__addr *a);
 /* A connection to `to` comes to whoever listens at bound on this machine. */
 MICRO_PRIVATE bool micro__addr_reaches(const micro__addr *to, const micro__addr *bound);
+/* The same IP, or both have none. */
+MICRO_PRIVATE bool micro__addr_same_host(const micro__addr *a, const micro__addr *b);
 
 /* *fd listens; *bound is what the system chose. A stale unix socket file is replaced; "::" takes
  * IPv4 too and is 0.0.0.0 where there is no IPv6. EBUSY: in use; EINVAL: not with this address;
@@ -209,6 +212,8 @@ MICRO_PRIVATE micro_err micro__sock_accept(int listener, int *fd, micro__addr *p
  * is writable, then end; ECONNECT: refused, unreachable (why: errno's text). Failure closes it. */
 MICRO_PRIVATE micro_err micro__sock_connect_begin(const micro__addr *to, int *fd, char why[128]);
 MICRO_PRIVATE micro_err micro__sock_connect_end(int *fd, char why[128]);
+/* The peer of a connection is on this machine, as far as its address tells. */
+MICRO_PRIVATE bool micro__sock_is_near(int fd);
 /* >= 0 bytes moved (recv: 0 = end of stream); EAGAIN: would block; EIO: connection lost. */
 MICRO_PRIVATE long micro__sock_send(int fd, const void *data, size_t len);
 MICRO_PRIVATE long micro__sock_send2(int fd, const void *a, size_t alen, const void *b,

@@ -52,6 +52,11 @@ MICRO_PRIVATE void micro__sleep_us(int us)
     nanosleep(&t, NULL);
 }
 
+MICRO_PRIVATE void micro__cpu_yield(void)
+{
+    sched_yield();
+}
+
 /* ---- random numbers ------------------------------------------------------------------------- */
 
 /* Reads a small file, or as much as fits; 0: not there. */

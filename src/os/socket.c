@@ -9,6 +9,7 @@
 #define SOCKET_PROBE_AFTER 30 /* s */
 #define SOCKET_PROBE_EVERY 15
 #define SOCKET_PROBES 4
+#define SOCKET_JOIN 2048u /* two parts of less are copied together: cheaper than a list of them */
 
 MICRO_PRIVATE bool micro__sock_option(int fd, int level, int name, int value)
 {
@@ -244,16 +245,31 @@ static void socket_why(char why[128], int error)
     snprintf(why, 128, "system error %d", error);
 }
 
+static bool socket_ends(int fd, micro__addr *own, micro__addr *peer)
+{
+    socklen_t own_len = sizeof own->u.bytes, peer_len = sizeof peer->u.bytes;
+    if (getsockname(fd, micro__addr_sys(own), &own_len) < 0 ||
+        getpeername(fd, micro__addr_sys(peer), &peer_len) < 0)
+        return false;
+    own->len = (uint32_t)own_len;
+    peer->len = (uint32_t)peer_len;
+    return true;
+}
+
 /* Both ends alike: on a port out of the range for outgoing connections, with nobody listening, the
  * kernel may pick that very port for our own end and connect the socket to itself. */
 static bool socket_is_own_peer(int fd)
 {
     micro__addr own, peer;
-    socklen_t own_len = sizeof own.u.bytes, peer_len = sizeof peer.u.bytes;
-    return getsockname(fd, micro__addr_sys(&own), &own_len) == 0 &&
-           getpeername(fd, micro__addr_sys(&peer), &peer_len) == 0 && own_len == peer_len &&
-           micro__addr_sys(&own)->sa_family != AF_UNIX &&
-           memcmp(own.u.bytes, peer.u.bytes, own_len) == 0;
+    return socket_ends(fd, &own, &peer) && own.len == peer.len &&
+           micro__addr_family(&own) != AF_UNIX && memcmp(own.u.bytes, peer.u.bytes, own.len) == 0;
+}
+
+/* Who connects to an address of this machine does so from that very address. */
+MICRO_PRIVATE bool micro__sock_is_near(int fd)
+{
+    micro__addr own, peer;
+    return socket_ends(fd, &own, &peer) && micro__addr_same_host(&own, &peer);
 }
 
 static micro_err socket_connect_failed(int *fd, int error, char why[128])
@@ -321,6 +337,12 @@ MICRO_PRIVATE long micro__sock_send2(int fd, const void *a, size_t alen, const v
         return micro__sock_send(fd, b, blen);
     if (!blen)
         return micro__sock_send(fd, a, alen);
+    if (alen < SOCKET_JOIN && blen < SOCKET_JOIN - alen) {
+        char joined[SOCKET_JOIN];
+        memcpy(joined, a, alen);
+        memcpy(joined + alen, b, blen);
+        return micro__sock_send(fd, joined, alen + blen);
+    }
     struct iovec parts[2] = {
         /* they are not written to; iovec serves reading too */
         { .iov_base = (void *)(uintptr_t)a, .iov_len = alen },
@@ -367,3 +389,5 @@ MICRO_PRIVATE void micro__sock_shutdown(int fd)
 {
     shutdown(fd, SHUT_RDWR);
 }
+
+#undef SOCKET_JOIN

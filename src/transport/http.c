@@ -6,6 +6,8 @@
 typedef struct http_sock {
     int fd;
     bool reusable;
+    bool near; /* the peer is on this machine, and may share our processor */
+    micro__yield_score yield;
     uint64_t local;  /* a port of this thread's own, without a connection; 0: none */
     micro_ctx *held; /* what it answered lives there until it is received */
     micro_msg answer;
@@ -111,6 +113,7 @@ static micro_err http_dial(micro_transport *self, micro_ctx *ctx, const char *ad
     err = s->local ? MICRO_OK : http_connect(ctx, &to, s, why);
     if (err == MICRO_OK) {
         s->reusable = true;
+        s->near = !s->local && micro__sock_is_near(s->fd);
         *out = (micro_sock *)(void *)s;
         return MICRO_OK;
     }
@@ -191,6 +194,29 @@ static micro_err http_send(micro_transport *self, micro_ctx *ctx, micro_sock *so
 
 /* ---- recv ---------------------------------------------------------------------------------- */
 
+/* A read before any wait: EAGAIN if nothing is there, or nothing was tried. */
+static long http_recv_soon(http_sock *s, char *at, size_t room)
+{
+    if (!s->near || !micro__yield_due(&s->yield))
+        return MICRO_EAGAIN;
+    uint64_t us = micro__yield();
+    long n = micro__sock_recv(s->fd, at, room);
+    micro__yield_learn(&s->yield, us, n != MICRO_EAGAIN);
+    return n;
+}
+
+/* >= 0 bytes; or EAGAIN after a wait that brought nothing, or an error. */
+static long http_recv_some(micro_ctx *ctx, http_sock *s, char *at, size_t room)
+{
+    long n = http_recv_soon(s, at, room);
+    bool wait = n == MICRO_EAGAIN;
+    micro_err err = wait ? http_wait(ctx, s, MICRO__READ) : micro__ctx_check(ctx, ctx->deadline);
+
+    if (err != MICRO_OK)
+        return err;
+    return wait ? micro__sock_recv(s->fd, at, room) : n;
+}
+
 static micro_err http_read(micro_ctx *ctx, http_sock *s, micro__http_reader *r)
 {
     micro_err err = MICRO_EAGAIN;
@@ -198,16 +224,8 @@ static micro_err http_read(micro_ctx *ctx, http_sock *s, micro__http_reader *r)
     while (err == MICRO_EAGAIN) {
         size_t room;
         char *at = micro__http_reader_room(r, &room);
-        if (!at)
-            return MICRO_ENOMEM;
-        err = http_wait(ctx, s, MICRO__READ);
-        if (err != MICRO_OK)
-            return err;
-        long n = micro__sock_recv(s->fd, at, room);
-        if (n == MICRO_EAGAIN)
-            err = MICRO_EAGAIN;
-        else
-            err = n < 0 ? MICRO_EIO : micro__http_reader_feed(r, (size_t)n);
+        long n = at ? http_recv_some(ctx, s, at, room) : MICRO_ENOMEM;
+        err = n < 0 ? (micro_err)n : micro__http_reader_feed(r, (size_t)n);
     }
     return err;
 }
