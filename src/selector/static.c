@@ -10,11 +10,12 @@ typedef struct static_selector {
 /* Nodes at these addresses, which are their ids too. What endpoints they have is not known. */
 static micro__nodeset *static_make(const char *const *addresses, size_t n)
 {
+    char room[1024];
     micro__arena a;
     micro_entry entry = { .name = micro_s("") };
     const micro_entries one = { &entry, 1, 0 };
     micro__nodeset *set = NULL;
-    micro__arena_init(&a, NULL, 0);
+    micro__arena_init(&a, room, sizeof room);
     bool ok = true;
     for (size_t i = 0; ok && i < n; i++) {
         micro_str address = micro_s(addresses[i]);
