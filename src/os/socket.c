@@ -247,13 +247,11 @@ static void socket_why(char why[128], int error)
 
 static bool socket_ends(int fd, micro__addr *own, micro__addr *peer)
 {
-    socklen_t own_len = sizeof own->u.bytes, peer_len = sizeof peer->u.bytes;
-    if (getsockname(fd, micro__addr_sys(own), &own_len) < 0 ||
-        getpeername(fd, micro__addr_sys(peer), &peer_len) < 0)
+    socklen_t len = sizeof own->u.bytes;
+    if (getsockname(fd, micro__addr_sys(own), &len) < 0)
         return false;
-    own->len = (uint32_t)own_len;
-    peer->len = (uint32_t)peer_len;
-    return true;
+    own->len = len;
+    return micro__sock_peer(fd, peer);
 }
 
 /* Both ends alike: on a port out of the range for outgoing connections, with nobody listening, the
@@ -389,5 +387,3 @@ MICRO_PRIVATE void micro__sock_shutdown(int fd)
 {
     shutdown(fd, SHUT_RDWR);
 }
-
-#undef SOCKET_JOIN
