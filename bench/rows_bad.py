@@ -5,6 +5,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 
 import proc
 from rows_cpu import requests
@@ -23,11 +24,19 @@ KINDS = {
 }
 
 
-def disturbed(b, kind, server, options, seconds):
-    """The others' figures while the peer is at work; it has some time to begin."""
+def descriptors(server):
+    return len(os.listdir("/proc/%d/fd" % server.pids[0]))
+
+
+def disturbed(b, kind, server, idle, options, seconds):
+    """The others' figures while the peer is at work, which begins when they are connected. idle:
+    descriptors of the server without connections."""
     request = requests(b)[0]
+    load = b.programs.start_load(server, request, *options)
     bad = None
     if kind:
+        while load.poll() is None and descriptors(server) < idle + FAST:
+            time.sleep(.001)
         argv = [sys.executable, "-B", b.source("bad.py"), kind, str(server.port), str(seconds),
                 request]
         others = os.sched_getaffinity(0) - {b.core}  # it is to disturb by what it sends
@@ -35,7 +44,7 @@ def disturbed(b, kind, server, options, seconds):
             argv = ["taskset", "-c", ",".join(map(str, others)), *argv]
         bad = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
     try:
-        return b.programs.load(server, request, *options)
+        return proc.result(load)
     finally:
         if bad:
             bad.kill()
@@ -52,9 +61,10 @@ def run(b):
         for r in range(b.rounds(3)):
             limit = ["prlimit", "--nofile=%d:%d" % (FILES, FILES)] if kind == "files" else []
             with b.programs.ours("--loops=1", under=limit) as s:
-                quiet = disturbed(b, None, s, options, 0)
+                idle = descriptors(s)
+                quiet = disturbed(b, None, s, idle, options, 0)
                 before = proc.memory(s.pids[0])
-                bad = disturbed(b, kind, s, options, warm + secs + 1)
+                bad = disturbed(b, kind, s, idle, options, warm + secs + 1)
                 more.append((proc.memory(s.pids[0]) - before) / 1e6)
             for what, d in (("quiet", quiet), (kind, bad)):
                 b.report.record("bad input, " + what, dict(d, round=r))

@@ -393,8 +393,17 @@ def test_functions_side_by_side():
 NOTES = "go.micro.srv.notes"
 
 
+def strategy(*words):
+    """Once more if no node answered in time, as on a busy machine."""
+    for _ in range(5):
+        ran = run(example("strategy"), *words)
+        if ran[2] != "strategy: not found\n":
+            break
+    return ran
+
+
 def note(*words):
-    code, out, err = run(example("strategy"), *words)
+    code, out, err = strategy(*words)
     equal((code, err), (0, ""))
     return out
 
@@ -408,11 +417,11 @@ def test_strategy():
             equal(len(set(at.values())), 3)
             for key in keys:
                 equal(note("get", key), "text of %s at %s" % (key, at[key]))
-            code, _, err = run(example("strategy"), "get", "no such key")
+            code, _, err = strategy("get", "no such key")
             check(code == 1 and "no note no such key" in err, "it said %r" % err)
             equal(run(example("strategy"), "lose", "key 1")[0], 2)
         until("two are found", lambda: nodes_of(NOTES) == 2)
-        found = [key for key in keys if run(example("strategy"), "get", key)[0] == 0]
+        found = [key for key in keys if strategy("get", key)[0] == 0]
         for key in found:
             equal(note("get", key), "text of %s at %s" % (key, at[key]))
         lost = {at[key] for key in keys if key not in found}

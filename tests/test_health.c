@@ -560,7 +560,7 @@ TEST(calls_break_where_nobody_answers)
     micro_entry e = { .name = micro_s("ask"), .version = micro_s("1"), .nodes = { &node, 1, 0 } };
     REQUIRE(ctx && fd >= 0 && !micro_registry_put(reg, ctx, &e, 0));
     const micro_call_opts *brief =
-        MICRO_OPTS(micro_call_opts, .timeout_ms = 10, .eject_ms = 30000, .break_after = 8);
+        MICRO_OPTS(micro_call_opts, .timeout_ms = 100, .eject_ms = 30000, .break_after = 8);
     for (int i = 0; i < 8; i++)
         CHECK_EQ_INT(health_ask_with(ctx, "ask", &req, &rsp, brief), MICRO_ETIMEDOUT);
     for (int i = 0; i < 20; i++) {

@@ -258,7 +258,7 @@ TEST(server_http10_and_head)
     REQUIRE(server_begin(&f, (micro_service_opts){ 0 }));
     raw_send(f.fd, "HEAD /any/path HTTP/1.1\r\nContent-Type: application/json\r\n"
                    "Micro-Method: Say.Hello\r\n\r\n");
-    size_t n = raw_read(f.fd, f.out, sizeof f.out - 1, 100, &closed);
+    size_t n = raw_read(f.fd, f.out, sizeof f.out - 1, 1000, &closed);
     CHECK(n > 4 && !strcmp(f.out + n - 4, "\r\n\r\n"));
     CHECK(strstr(f.out, "Content-Length: 17\r\n") != NULL);
     raw_send(f.fd, "PUT /x HTTP/1.0\r\nContent-Type: application/json\r\n"
