@@ -139,13 +139,13 @@ static bool harness_wanted(const harness_test *t, char **filters)
 
 /* ---- tests side by side ---------------------------------------------------------------------- */
 
-enum { HARNESS_JOBS = 3 }; /* most tests wait for something most of the time */
+enum { HARNESS_JOBS = 3 }; /* at most: most tests wait for something most of the time */
 
 static struct {
     const harness_test *t;
     pid_t pid;
 } harness_jobs[HARNESS_JOBS];
-static int harness_running, harness_passed, harness_failed;
+static int harness_jobs_max = HARNESS_JOBS, harness_running, harness_passed, harness_failed;
 
 static void harness_count(const harness_test *t, bool passed)
 {
@@ -181,7 +181,7 @@ static void harness_wait(void)
 /* Runs a test in a child. exit() there lets leak checkers speak. */
 static void harness_fork(const harness_test *t, unsigned seconds)
 {
-    while (harness_running == HARNESS_JOBS)
+    while (harness_running == harness_jobs_max)
         harness_wait();
     fflush(NULL);
     pid_t pid = fork();
@@ -209,6 +209,8 @@ int main(int argc, char **argv)
     for (; i < argc && argv[i][0] == '-'; i++) {
         list |= !strcmp(argv[i], "--list");
         here |= !strcmp(argv[i], "--here");
+        if (!strcmp(argv[i], "--one-by-one"))
+            harness_jobs_max = 1;
         if (!strcmp(argv[i], "--timeout") && i + 1 < argc)
             seconds = (unsigned)strtoul(argv[++i], NULL, 10);
     }

@@ -103,7 +103,7 @@ check-tsan: $(BUILD)/tsan/unit
 	$< $(FILTER)
 check-valgrind: $(BUILD)/plain/unit-one
 	valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible \
-	    --errors-for-leak-kinds=definite,possible $< --timeout 300 $(FILTER)
+	    --errors-for-leak-kinds=definite,possible $< --one-by-one --timeout 300 $(FILTER)
 check-musl: $(BUILD)/musl/unit-one
 	$< $(FILTER)
 check-32: $(BUILD)/m32/unit-one
