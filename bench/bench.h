@@ -4,6 +4,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,36 @@ static inline void bench_servers(const char *pids)
             exit(1);
         }
         bench_nservers++;
+    }
+}
+
+/* What load programs are told alike; defaults are the program's. */
+typedef struct bench_options {
+    int conns, window;       /* -c, -w */
+    double warm_up, seconds; /* -u, -d */
+} bench_options;
+
+/* Takes option o, also -s, the servers. False: it is none of these. */
+static inline bool bench_option(bench_options *b, int o, const char *value)
+{
+    switch (o) {
+    case 'c':
+        b->conns = atoi(value);
+        return true;
+    case 'w':
+        b->window = atoi(value);
+        return true;
+    case 'u':
+        b->warm_up = atof(value);
+        return true;
+    case 'd':
+        b->seconds = atof(value);
+        return true;
+    case 's':
+        bench_servers(value);
+        return true;
+    default:
+        return false;
     }
 }
 

@@ -17,8 +17,7 @@
 
 enum { EVENTS_SUBSCRIBERS = 1000, EVENTS_REGISTRY = 1 << 20 };
 
-static int nsubs = 10, window = 1;
-static double seconds = 1, warm_up;
+static bench_options told = { .conns = 10, .window = 1, .seconds = 1 };
 
 /* ---- subscribers --------------------------------------------------------------------------- */
 
@@ -62,7 +61,7 @@ static int events_subscribers(FILE *publisher)
     micro_registry *reg = micro_registry_memory_new();
     micro_err err = MICRO_OK;
 
-    for (int i = 0; i < nsubs && err == MICRO_OK; i++) {
+    for (int i = 0; i < told.conns && err == MICRO_OK; i++) {
         brokers[i] = micro_broker_http_new("127.0.0.1:0");
         services[i] = micro_service_new(.name = "go.micro.srv.bench", .registry = reg,
                                         .broker = brokers[i], .address = "127.0.0.1:0", .loops = 1);
@@ -73,9 +72,9 @@ static int events_subscribers(FILE *publisher)
         err = events_registry_write(reg, publisher);
     if (err == MICRO_OK)
         (void)fgetc(publisher);
-    for (int i = 0; i < nsubs; i++)
+    for (int i = 0; i < told.conns; i++)
         micro_service_free(services[i]);
-    for (int i = 0; i < nsubs; i++)
+    for (int i = 0; i < told.conns; i++)
         micro_broker_free(brokers[i]);
     micro_registry_free(reg);
     fprintf(publisher, "%llu\n", (unsigned long long)atomic_load(&handled));
@@ -122,7 +121,7 @@ static uint64_t events_publish(micro_ctx *ctx, int events)
     struct timespec limit;
 
     published += (uint64_t)events;
-    wanted = published * (uint64_t)nsubs;
+    wanted = published * (uint64_t)told.conns;
     for (int i = 0; i < events; i++) {
         if (bench_event_publish(ctx, &event) != MICRO_OK) {
             fprintf(stderr, "events: %s\n", micro_ctx_strerror(ctx));
@@ -145,7 +144,7 @@ static void events_publish_for(micro_ctx *ctx, double secs)
     uint64_t end = bench_now() + (uint64_t)(secs * 1e9);
 
     while (bench_now() < end)
-        bench_add(events_publish(ctx, window));
+        bench_add(events_publish(ctx, told.window));
 }
 
 static micro_err events_registry_read(micro_registry *reg, FILE *in)
@@ -182,16 +181,16 @@ static int events_publisher(FILE *other, pid_t pid)
     if (events_registry_read(reg, other) != MICRO_OK)
         return 1;
     events_publish(ctx, 1);
-    events_publish_for(ctx, warm_up);
+    events_publish_for(ctx, told.warm_up);
     uint64_t before = published;
     bench_begin();
-    events_publish_for(ctx, seconds);
+    events_publish_for(ctx, told.seconds);
     bench_end();
     shutdown(fileno(other), SHUT_WR);
     if (fgets(text, sizeof text, other))
         seen = strtoull(text, NULL, 10);
-    bench_print((published - before) * (uint64_t)nsubs,
-                seen == published * (uint64_t)nsubs ? 0 : 1);
+    bench_print((published - before) * (uint64_t)told.conns,
+                seen == published * (uint64_t)told.conns ? 0 : 1);
     micro_ctx_free(ctx);
     micro_service_free(svc);
     micro_registry_free(reg);
@@ -201,23 +200,9 @@ static int events_publisher(FILE *other, pid_t pid)
 static void events_options(int argc, char **argv)
 {
     for (int o; (o = getopt(argc, argv, "c:w:u:d:")) > 0;)
-        switch (o) {
-        case 'c':
-            nsubs = atoi(optarg);
-            break;
-        case 'w':
-            window = atoi(optarg);
-            break;
-        case 'u':
-            warm_up = atof(optarg);
-            break;
-        case 'd':
-            seconds = atof(optarg);
-            break;
-        default:
+        if (!bench_option(&told, o, optarg))
             exit(2);
-        }
-    if (nsubs < 1 || nsubs > EVENTS_SUBSCRIBERS || window < 1) {
+    if (told.conns < 1 || told.conns > EVENTS_SUBSCRIBERS || told.window < 1) {
         fprintf(stderr, "usage: events [-c SUBSCRIBERS] [-w EVENTS] ...\n");
         exit(2);
     }

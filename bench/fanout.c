@@ -12,8 +12,8 @@
 
 enum { FANOUT_FDS = 4096, FANOUT_BUF = 1 << 16, FANOUT_EVENTS = 256 };
 
-static int port, nsubs = 10, window = 1, poller;
-static double seconds = 1, warm_up;
+static bench_options told = { .conns = 10, .window = 1, .seconds = 1 };
+static int port, poller;
 static char *request, buf[FANOUT_BUF];
 static size_t request_len, reply_len, got[FANOUT_FDS];
 static int subs[FANOUT_FDS];
@@ -27,26 +27,26 @@ static bool fanout_read(int fd)
     if (k == 0)
         bench_die("closed by the subscriber");
     got[fd] += k > 0 ? (size_t)k : 0;
-    return k > 0 && got[fd] == reply_len * (size_t)window;
+    return k > 0 && got[fd] == reply_len * (size_t)told.window;
 }
 
 static void fanout_publish(void)
 {
     struct epoll_event events[FANOUT_EVENTS];
 
-    for (int i = 0; i < nsubs; i++) {
+    for (int i = 0; i < told.conns; i++) {
         got[subs[i]] = 0;
         if (send(subs[i], request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len)
             bench_die("send");
     }
-    for (int left = nsubs; left;) {
+    for (int left = told.conns; left;) {
         int n = epoll_wait(poller, events, FANOUT_EVENTS, 10000);
         if (n <= 0)
             bench_die("no reply for 10 s");
         for (int i = 0; i < n; i++)
             left -= fanout_read(events[i].data.fd);
     }
-    deliveries += (uint64_t)(nsubs * window);
+    deliveries += (uint64_t)(told.conns * told.window);
 }
 
 static void fanout_run(double secs)
@@ -73,47 +73,33 @@ static void fanout_options(int argc, char **argv)
         case 'f':
             file = optarg;
             break;
-        case 'c':
-            nsubs = atoi(optarg);
-            break;
-        case 'w':
-            window = atoi(optarg);
-            break;
-        case 'u':
-            warm_up = atof(optarg);
-            break;
-        case 'd':
-            seconds = atof(optarg);
-            break;
-        case 's':
-            bench_servers(optarg);
-            break;
         default:
-            exit(2);
+            if (!bench_option(&told, o, optarg))
+                exit(2);
         }
-    if (!file || !port || nsubs < 1 || nsubs > FANOUT_FDS || window < 1) {
+    if (!file || !port || told.conns < 1 || told.conns > FANOUT_FDS || told.window < 1) {
         fprintf(stderr, "usage: fanout -p PORT -f REQUESTFILE ...\n");
         exit(2);
     }
-    request = bench_request(file, window, &request_len);
+    request = bench_request(file, told.window, &request_len);
 }
 
 int main(int argc, char **argv)
 {
     fanout_options(argc, argv);
     poller = epoll_create1(0);
-    for (int i = 0; i < nsubs; i++)
+    for (int i = 0; i < told.conns; i++)
         subs[i] = bench_connect(port, poller, FANOUT_FDS);
-    if (send(subs[0], request, request_len / (size_t)window, MSG_NOSIGNAL) < 0)
+    if (send(subs[0], request, request_len / (size_t)told.window, MSG_NOSIGNAL) < 0)
         bench_die("send");
     ssize_t k = recv(subs[0], buf, sizeof buf, 0);
     if (k <= 0)
         bench_die("recv");
     reply_len = (size_t)k;
-    fanout_run(warm_up);
+    fanout_run(told.warm_up);
     deliveries = 0;
     bench_begin();
-    fanout_run(seconds);
+    fanout_run(told.seconds);
     bench_end();
     bench_print(deliveries, 0);
     return 0;

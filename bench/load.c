@@ -26,9 +26,9 @@ typedef struct load_conn {
     int calls;
 } load_conn;
 
-static int port, nconns = 1, window = 1, rate, calls_each, poller;
+static bench_options told = { .conns = 1, .window = 1, .seconds = 1 };
+static int port, rate, calls_each, poller;
 static bool idle_mode;
-static double seconds = 1, warm_up;
 static uint64_t limit; /* 0: by time */
 static const char *expected;
 static char *request, *buf;
@@ -52,7 +52,7 @@ static void load_send(int fd, uint64_t since)
 {
     if (limit && sent >= limit)
         return;
-    sent += (uint64_t)window;
+    sent += (uint64_t)told.window;
     conns[fd].since = since;
     if (send(fd, request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len)
         bench_die("send");
@@ -106,7 +106,7 @@ static void load_done(int fd, uint64_t now)
 
     c->got = c->want = 0;
     bench_add(now - c->since);
-    calls += (uint64_t)window;
+    calls += (uint64_t)told.window;
     if (rate)
         idle[nidle++] = fd;
     else if (calls_each && ++c->calls == calls_each)
@@ -127,7 +127,7 @@ static void load_read(int fd)
     c->got += (size_t)k;
     if (!c->want && !load_head(c, (size_t)k))
         return;
-    if (c->got >= c->want * (size_t)window)
+    if (c->got >= c->want * (size_t)told.window)
         load_done(fd, bench_now());
 }
 
@@ -196,7 +196,7 @@ static void load_run(double secs)
 /* A call on each connection, one after the other; then they stay. */
 static void load_hold(void)
 {
-    for (int i = 0; i < nconns; i++) {
+    for (int i = 0; i < told.conns; i++) {
         uint64_t before = calls;
         load_send(load_connect(), bench_now());
         while (calls == before)
@@ -220,26 +220,11 @@ static void load_options(int argc, char **argv)
         case 'f':
             file = optarg;
             break;
-        case 'c':
-            nconns = atoi(optarg);
-            break;
-        case 'd':
-            seconds = atof(optarg);
-            break;
         case 'n':
             limit = strtoull(optarg, NULL, 10);
             break;
-        case 's':
-            bench_servers(optarg);
-            break;
         case 'e':
             expected = optarg;
-            break;
-        case 'u':
-            warm_up = atof(optarg);
-            break;
-        case 'w':
-            window = atoi(optarg);
             break;
         case 'r':
             rate = atoi(optarg);
@@ -251,13 +236,14 @@ static void load_options(int argc, char **argv)
             idle_mode = true;
             break;
         default:
-            exit(2);
+            if (!bench_option(&told, o, optarg))
+                exit(2);
         }
     if (!file || !port) {
         fprintf(stderr, "usage: load -p PORT -f REQUESTFILE ...\n");
         exit(2);
     }
-    request = bench_request(file, window, &request_len);
+    request = bench_request(file, told.window, &request_len);
     buf = malloc(LOAD_BUF);
     if (!buf)
         bench_die("malloc");
@@ -271,18 +257,18 @@ int main(int argc, char **argv)
         load_hold();
         return 0;
     }
-    while (nidle < nconns)
+    while (nidle < told.conns)
         idle[nidle++] = load_connect();
     bench_begin();
     while (!rate && nidle)
         load_send(idle[--nidle], bench_now());
-    if (warm_up > 0 && !limit) {
-        load_run(warm_up);
+    if (told.warm_up > 0 && !limit) {
+        load_run(told.warm_up);
         calls = 0;
         head = tail = 0;
         bench_begin();
     }
-    load_run(seconds);
+    load_run(told.seconds);
     bench_end();
     load_late(bench_now());
     bench_print(calls, errors);

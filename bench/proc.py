@@ -177,7 +177,8 @@ class Programs:
     def ours(self, *flags, name="server", under=(), **how):
         """Our server, which must stop when told to. under: a command that runs it."""
         return self.serve("micro", [*under, self.path(name), "--registry=memory",
-                                    "--selector=static", "--server_address=127.0.0.1:PORT", *flags], **how)
+                                    "--selector=static", "--server_address=127.0.0.1:PORT",
+                                    *flags], **how)
 
     def floor(self, *options, name="floor", **how):
         return self.serve(name, [self.path("floor"), "-p", "PORT", *options], **how)
@@ -213,6 +214,19 @@ class Programs:
         if p.returncode != 0:
             raise Broken("%s: status %d: %s" % (argv[0], p.returncode, p.stderr[-500:]))
         return p.stdout
+
+
+def held(process, server, n, settle):
+    """Resident bytes of a server to which a program holds n connections, or streams, open: it says
+    so when all are there, and ends with its input."""
+    try:
+        line = process.stdout.readline()
+        if '"calls": %d}' % n not in line:
+            raise Broken("only these of %d: %s" % (n, line))
+        time.sleep(settle)
+        return memory(server.pids[0])
+    finally:
+        process.communicate(timeout=60)
 
 
 def result(process, timeout=180):

@@ -4,7 +4,6 @@
 import os
 import statistics
 import subprocess
-import time
 
 import proc
 from report import ratios
@@ -14,18 +13,9 @@ from rows_cpu import requests
 def held(b, server, n):
     """Resident bytes with n connections, each after one call."""
     p = b.programs
-    argv = [p.path("load"), "-p", str(server.port), "-f", requests(b)[0], "-c", str(n), "-i"]
-    load = subprocess.Popen(p.pinned(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                            text=True)
-    try:
-        line = load.stdout.readline()
-        if '"calls": %d}' % n not in line:
-            raise proc.Broken("only these of %d connections: %s" % (n, line))
-        time.sleep(b.short(.3))
-        return proc.memory(server.pids[0])
-    finally:
-        load.stdin.close()
-        load.wait(30)
+    load = p.start([p.path("load"), "-p", server.port, "-f", requests(b)[0], "-c", n, "-i"],
+                   stdin=subprocess.PIPE)
+    return proc.held(load, server, n, b.short(.3))
 
 
 def idle(b):

@@ -4,7 +4,6 @@ of load to the floor; memory of open ones."""
 
 import statistics
 import subprocess
-import time
 
 import proc
 from report import ratios
@@ -45,14 +44,7 @@ def held(b, server, n):
     """Resident bytes with n open streams, each after one message."""
     client = b.programs.start_client(server, "--streams=%d" % n, "--hold", name="streams",
                                      stdin=subprocess.PIPE)
-    try:
-        line = client.stdout.readline()
-        if '"calls": %d}' % n not in line:
-            raise proc.Broken("only these of %d streams: %s" % (n, line))
-        time.sleep(b.short(.3))
-        return proc.memory(server.pids[0])
-    finally:
-        client.communicate(timeout=60)
+    return proc.held(client, server, n, b.short(.3))
 
 
 def idle(b):
