@@ -104,9 +104,8 @@ static bool url_unquote(micro_str text, char *out, size_t size)
 
     if (text.len >= size)
         return false;
-    if (!text.len || (!memchr(text.ptr, '%', text.len) && !memchr(text.ptr, '+', text.len))) {
-        if (text.len)
-            memcpy(out, text.ptr, text.len);
+    if (text.len && !memchr(text.ptr, '%', text.len) && !memchr(text.ptr, '+', text.len)) {
+        memcpy(out, text.ptr, text.len); /* as mostly */
         out[text.len] = 0;
         return true;
     }

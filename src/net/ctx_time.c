@@ -46,10 +46,10 @@ MICRO_API micro_ctx *micro_ctx_new(micro_service *svc)
 MICRO_PRIVATE micro_ctx *micro__ctx_new_small(micro_service *svc, size_t room)
 {
     size_t size = CTX_HEAD + room;
-    micro_ctx *ctx = room < MICRO_ARENA_CHUNK ? (micro_ctx *)micro__alloc(size) : NULL;
 
     if (room >= MICRO_ARENA_CHUNK)
         return micro_ctx_new(svc);
+    micro_ctx *ctx = micro__alloc(size);
     if (ctx)
         ctx_start(ctx, size, svc);
     return ctx;
