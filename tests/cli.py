@@ -21,7 +21,7 @@ import cli_events
 import cli_stream
 from cli_tools import definition, golden, Odd, odd, on_terminal, STARTED, words_of
 from programs import (check, enter_network, environment, equal, expect, GREETER, MICRO, registered,
-                      ROOT, run, run_tests, Running, SECONDS, serving, Skip, until)
+                      ROOT, run, run_for, run_tests, Running, SECONDS, serving, Skip, until)
 
 HINT = "\n\nRun 'micro --help' for usage.\n"
 COMMANDS = ["registry", "query, call", "stream", "publish", "subscribe", "health", "stats", "describe",
@@ -486,9 +486,9 @@ def members(value):
 
 def printed(*args, code=0):
     """The JSON on stdout: one line."""
-    ran = run(*args)
-    equal(ran[0], code, " ".join(args))
-    equal(ran[1].count("\n"), 1, " ".join(args))
+    ran = run_for(code, *args)
+    equal(ran[0], code, "exit code of micro " + " ".join(args))
+    equal(ran[1].count("\n"), 1, "lines of micro " + " ".join(args))
     return json.loads(ran[1])
 
 

@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 
-from programs import BUILD, check, enter_network, equal, MICRO, ROOT, run_tests, SECONDS, subscribed, until
+from programs import (BUILD, check, enter_network, equal, LOOK_UPS, MICRO, ROOT, run_tests, SECONDS,
+                      subscribed, until)
 
 
 def example(name):
@@ -394,8 +395,8 @@ NOTES = "go.micro.srv.notes"
 
 
 def strategy(*words):
-    """Once more if no node answered in time, as on a busy machine."""
-    for _ in range(5):
+    """Again, some times, if no node answered in time: see run_for."""
+    for _ in range(LOOK_UPS):
         ran = run(example("strategy"), *words)
         if ran[2] != "strategy: not found\n":
             break
