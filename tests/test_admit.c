@@ -84,9 +84,9 @@ TEST_OF_THREADS(overlap, admit_so_many_at_once)
     }
     int fd = raw_connect(micro_service_address(svc));
     raw_post(fd, "Micro-Method: Debug.Health\r\n", "{}");
-    CHECK(strstr(raw_reply(fd, out, sizeof out, 5000), "\"ok\"") != NULL);
+    CHECK(strstr(raw_reply(fd, out, sizeof out, 30000), "\"ok\"") != NULL);
     raw_post(fd, "Micro-Method: Say.Hello\r\nMicro-Id: 7\r\n", "{}");
-    raw_reply(fd, out, sizeof out, 5000);
+    raw_reply(fd, out, sizeof out, 30000);
     CHECK(strncmp(out, "HTTP/1.1 503 Service Unavailable\r\n", 34) == 0);
     CHECK(strstr(out, "\r\nMicro-Shed: true\r\n") != NULL);
     CHECK(strstr(out, "\r\nMicro-Error: {\"id\":\"go.micro.srv.greeter\",\"code\":503,"
@@ -99,7 +99,7 @@ TEST_OF_THREADS(overlap, admit_so_many_at_once)
     for (int i = 0; i < 5; i++)
         CHECK_EQ_INT(hello_say_with(own, "x", &req, &rsp, to), MICRO_OK);
     raw_post(fd, "Micro-Method: Say.Hello\r\n", "{}"); /* the connection is good for more */
-    CHECK(strstr(raw_reply(fd, out, sizeof out, 5000), "{\"msg\":\"Hello \"}") != NULL);
+    CHECK(strstr(raw_reply(fd, out, sizeof out, 30000), "{\"msg\":\"Hello \"}") != NULL);
     close(fd);
     CHECK_EQ_INT(atomic_load(&g.most), 2);
     micro_ctx_free(own);
@@ -260,7 +260,7 @@ static void admit_what_does_not_count(const char *address)
 
     for (size_t i = 0; i < MICRO_COUNTOF(requests); i++) {
         raw_post(fd, requests[i][0], requests[i][1]);
-        CHECK(strncmp(raw_reply(fd, out, sizeof out, 5000), "HTTP/1.1 200 OK", 15) == 0);
+        CHECK(strncmp(raw_reply(fd, out, sizeof out, 30000), "HTTP/1.1 200 OK", 15) == 0);
     }
     close(fd);
 }
@@ -322,7 +322,7 @@ TEST_OF_THREADS(own, function_turns_others_away)
     int fd = raw_connect(micro_service_address(a));
     raw_post(fd, "Micro-Method: Say.Hello\r\n", "{}");
     bool closed = false;
-    raw_read(fd, out, sizeof out - 1, 5000, &closed);
+    raw_read(fd, out, sizeof out - 1, 30000, &closed);
     CHECK(closed);
     CHECK(strncmp(out, "HTTP/1.1 503 ", 13) == 0 && strstr(out, "\r\nMicro-Shed: true\r\n"));
     CHECK(strstr(out, "this function has served its one request") != NULL);
@@ -363,7 +363,7 @@ TEST(function_driven_by_the_program)
     for (int i = 0; i < 500 && (err == MICRO_OK || err == MICRO_EAGAIN); i++)
         err = micro_poll(svc, 10);
     CHECK_EQ_INT(err, MICRO_ECLOSED);
-    raw_read(fd, out, sizeof out - 1, 1000, &closed);
+    raw_read(fd, out, sizeof out - 1, 30000, &closed);
     CHECK(closed && strstr(out, "{\"msg\":\"Hello p\"}") != NULL);
     CHECK_EQ_INT(raw_connect(micro_service_address(svc)), -1);
     close(fd);

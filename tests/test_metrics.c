@@ -32,7 +32,7 @@ static const char *metrics_ask(metrics_fixture *f, const char *line)
 
     snprintf(req, sizeof req, "%s HTTP/1.1\r\nHost: x\r\n\r\n", line);
     raw_send(f->fd, req);
-    return raw_reply(f->fd, f->out, sizeof f->out, 2000);
+    return raw_reply(f->fd, f->out, sizeof f->out, 30000);
 }
 
 TEST(metrics_are_answered_where_they_are_on)
@@ -54,7 +54,7 @@ TEST(metrics_are_answered_where_they_are_on)
     }
     raw_send(f.fd, "POST /metrics HTTP/1.1\r\nContent-Type: application/json\r\n"
                    "Micro-Method: Say.Hello\r\nContent-Length: 0\r\n\r\n");
-    CHECK(strstr(raw_reply(f.fd, f.out, sizeof f.out, 2000), "{\"msg\":\"Hello \"}\n") != NULL);
+    CHECK(strstr(raw_reply(f.fd, f.out, sizeof f.out, 30000), "{\"msg\":\"Hello \"}\n") != NULL);
     CHECK(strstr(metrics_ask(&f, "GET /metrics"),
                  "\nmicro_requests_total{endpoint=\"Say.Hello\",outcome=\"ok\"} 1\n") != NULL);
     metrics_end(&f);

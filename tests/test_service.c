@@ -554,7 +554,7 @@ TEST(service_idle_connections_hold_no_buffers)
     for (int i = 0; i < COUNT; i++) {
         fds[i] = raw_connect(micro_service_address(svc));
         raw_post(fds[i], "Micro-Method: Say.Hello\r\n", "{\"name\":\"p\"}");
-        CHECK(strstr(raw_reply(fds[i], out, sizeof out, 2000), "Hello p") != NULL);
+        CHECK(strstr(raw_reply(fds[i], out, sizeof out, 30000), "Hello p") != NULL);
         raw_sleep(i ? 0 : 20);
         if (i == 0)
             before = __atomic_load_n(&service_live, __ATOMIC_RELAXED);

@@ -248,7 +248,7 @@ TEST(stats_count_what_never_reached_the_handler)
     REQUIRE(stats_start(&f));
     int fd = raw_connect(micro_service_address(f.svc));
     raw_post(fd, "Micro-Method: Say.Hello\r\n", "{\"name\":1}");
-    CHECK(strstr(raw_reply(fd, out, sizeof out, 2000), "Micro-Error") != NULL);
+    CHECK(strstr(raw_reply(fd, out, sizeof out, 30000), "Micro-Error") != NULL);
     const micro_value *say = stats_endpoint(stats_ask(&f), "Say.Hello");
     CHECK_EQ_UINT(stats_number(say, "requests"), 1);
     CHECK_EQ_UINT(stats_number(say, "client_errors"), 1);

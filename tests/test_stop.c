@@ -19,7 +19,7 @@ typedef struct stop_registry {
 static const char *stop_ask(stop_registry *r, int fd, int which)
 {
     raw_post(fd, "Micro-Method: Say.Hello\r\n", "{\"name\":\"p\"}");
-    return raw_reply(fd, r->out[which], sizeof r->out[which], 5000);
+    return raw_reply(fd, r->out[which], sizeof r->out[which], 30000);
 }
 
 static void *stop_late(void *arg)
@@ -80,7 +80,7 @@ static bool stop_once(void)
     CHECK(r.told);
     for (int i = 0; i < 2; i++)
         served += strstr(r.out[i], "Hello p") && strstr(r.out[i], "\r\nConnection: close\r\n");
-    raw_read(r.kept, out, 1, 1000, &closed);
+    raw_read(r.kept, out, 1, 30000, &closed);
     CHECK(closed);
     CHECK_EQ_INT(raw_connect(address), -1);
     close(r.kept);

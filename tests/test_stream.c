@@ -298,7 +298,7 @@ TEST_OF_THREADS(stream, stream_violations_end_it)
         int fd = raw_connect(micro_service_address(f.server));
         raw_post(fd, STREAM_ECHO, "{}");
         raw_post(fd, bad[i].more, bad[i].body);
-        raw_reply(fd, out, sizeof out, 5000);
+        raw_reply(fd, out, sizeof out, 30000);
         CHECK(strstr(out, "Micro-Error: {") != NULL || !bad[i].says);
         if (bad[i].says && !CHECK(strstr(out, bad[i].says) != NULL))
             printf("%s\n", out);
@@ -314,10 +314,10 @@ TEST_OF_THREADS(stream, stream_violations_end_it)
         int fd = raw_connect(micro_service_address(f.server));
         raw_post(fd, STREAM_ECHO, "{}");
         raw_send(fd, garbage[i]);
-        raw_reply(fd, out, sizeof out, 5000);
+        raw_reply(fd, out, sizeof out, 30000);
         CHECK(strstr(out, "Micro-Error: ") != NULL);
         CHECK(strstr(out, "Connection: close") != NULL);
-        raw_read(fd, out, 1, 5000, &closed);
+        raw_read(fd, out, 1, 30000, &closed);
         CHECK(closed);
         close(fd);
     }

@@ -70,7 +70,7 @@ TEST(peer_that_never_reads_has_an_end)
     char got[4096];
     bool closed = false;
 
-    REQUIRE(chat_begin_with(&f, (micro_service_opts){ .idle_ms = 500 }));
+    REQUIRE(chat_begin_with(&f, (micro_service_opts){ .idle_ms = 3000 }));
     int idle = peer_open(&f, PEER_BACK), fd = peer_open(&f, PEER_BACK);
     for (int i = 0; i < 100 && !atomic_load(&chat_seen.ended); i++)
         CHECK(peer_pour(fd, 100u << 20) < 100u << 20);

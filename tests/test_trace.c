@@ -178,7 +178,7 @@ static bool trace_ask(trace_pair *p, const char *lines, const char *address)
     snprintf(body, sizeof body, "{\"name\":\"%s\"}", address);
     snprintf(more, sizeof more, "Micro-Method: First.Call\r\n%s", lines);
     raw_post(fd, more, body);
-    const char *got = raw_reply(fd, out, sizeof out, 5000);
+    const char *got = raw_reply(fd, out, sizeof out, 30000);
     close(fd);
     return CHECK(strncmp(got, "HTTP/1.1 200 OK", 15) == 0 && !strstr(got, "Micro-Error"));
 }

@@ -90,7 +90,7 @@ TEST(turns_after_the_end_of_a_stream)
     turns_poll_until(&turns.handled, TURNS_FLOOD);
     for (int i = 0; i < 10; i++)
         micro_ignore(micro_poll(turns.svc, 1));
-    raw_read(many, out, TURNS_FLOOD * 128 - 1, 5000, &closed);
+    raw_read(many, out, TURNS_FLOOD * 128 - 1, 30000, &closed);
     CHECK(closed);
     for (char *at = out; (at = strstr(at, "counted")) != NULL; at++)
         replies++;

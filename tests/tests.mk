@@ -123,7 +123,7 @@ SCRIPTS := $(sort $(patsubst tests/%.py,%,$(shell find tests -maxdepth 1 -name '
                   $(patsubst tests/%/run,%,$(wildcard tests/*/run)))
 LATE_SCRIPTS := install faults drain seat_model deflate_zlib
 BY_HAND := interop
-LONGEST := netns twins golden
+LONGEST := netns replay_events golden twins examples cli
 EVERYDAY := $(LONGEST:%=check-%) check-unit lint lint-self-test $(if $(FUZZERS),check-fuzz) \
             $(addprefix check-,$(filter-out $(LONGEST) $(LATE_SCRIPTS) $(BY_HAND),$(SCRIPTS)))
 LATE := $(addprefix check-,$(filter $(LATE_SCRIPTS),$(SCRIPTS))) check-amalgamated check-clang \
