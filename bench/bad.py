@@ -4,11 +4,15 @@
   half     500 connections with half a request; 500 a second are given up for others
   drip     200 connections that send a byte now and then
   reset    500 connections a second, reset at any point of a request
-  unread   20 connections that send requests and never read a reply
+  unread   20 connections that send requests for as long as they are taken and never read a reply;
+           5 a second are given up for others
+  burst    20 connections that send 20 requests at once, 50 times a second, and read the replies:
+           good input, for comparison
   idle     5000 connections, opened and left
   files    as many connections as there are descriptors, and more
 """
 
+import collections
 import contextlib
 import random
 import resource
@@ -44,14 +48,15 @@ class Peer:
         return None
 
     def send(self, s, data):
-        """What the socket takes; one that is closed is opened again."""
+        """What the socket takes, in bytes; one that is closed is opened again."""
         try:
-            s.send(data)
+            return s.send(data)
         except BlockingIOError:
             pass
         except OSError:
             self.close(s)
             self.connect()
+        return 0
 
     def close(self, s, reset=False):
         if reset:
@@ -96,9 +101,23 @@ def reset(p):
 
 def unread(p):
     p.fill(20)
+    data, sent = p.request * 20, collections.Counter()
+    while p.going_on():
+        p.close(p.open[0])
+        p.connect()
+        for s in list(p.open):
+            while p.going_on() and (n := p.send(s, data[sent[s] % len(data):])):
+                sent[s] += n
+        time.sleep(.2)
+
+
+def burst(p):
+    p.fill(20)
     while p.going_on():
         for s in list(p.open):
             p.send(s, p.request * 20)
+            with contextlib.suppress(OSError):
+                s.recv(65536)
         time.sleep(.02)
 
 
@@ -108,7 +127,8 @@ def idle(p):
         time.sleep(.05)
 
 
-KINDS = {"half": half, "drip": drip, "reset": reset, "unread": unread, "idle": idle, "files": idle}
+KINDS = {"half": half, "drip": drip, "reset": reset, "unread": unread, "burst": burst,
+         "idle": idle, "files": idle}
 
 
 def main():

@@ -18,7 +18,8 @@ KINDS = {
     "half": "500 half requests, 500 new ones a second",
     "drip": "200 connections that drip bytes",
     "reset": "500 resets a second",
-    "unread": "20 peers that never read",
+    "unread": "20 peers that send and never read",
+    "burst": "good ones, 400 requests at once, 50 times a second",
     "idle": "5000 idle connections",
     "files": "no descriptor left",
 }
@@ -56,7 +57,7 @@ def run(b):
     warm, secs = (.3, .3) if b.smoke else (1, 2)
     options = ("-c", FAST, "-r", RATE, "-u", warm, "-d", secs)
     most = []
-    for kind, text in KINDS.items():
+    for kind, text in [(k, v) for k, v in KINDS.items() if k in ('unread', 'burst')]:
         ratios, p99, more = [], [], []
         for r in range(b.rounds(3)):
             limit = ["prlimit", "--nofile=%d:%d" % (FILES, FILES)] if kind == "files" else []
@@ -70,8 +71,8 @@ def run(b):
                 b.report.record("bad input, " + what, dict(d, round=r))
             ratios.append(bad["p99"] / quiet["p99"])
             p99.append(bad["p99"])
-        b.report.add("bad", "99th percentile of the others, to a quiet run: " + text, ratios, 2,
-                     None, "x", note="p99 %.2f ms, %.1f MB more" % (
+        b.report.add("bad", "99th percentile of the others, to a quiet run: " + text, ratios,
+                     None if kind == "burst" else 2, None, "x", note="p99 %.2f ms, %.1f MB more" % (
                          statistics.median(p99) / 1000, max(more)))
         most.append(max(more))
     b.report.add("bad", "resident memory more than before, the most of these", [max(most)],

@@ -345,6 +345,40 @@ TEST(server_drip_fed_head_is_bounded)
     server_end(&f);
 }
 
+#if MICRO__LINUX
+/* Served so far, as Debug.Stats tells it over a connection of its own. */
+static unsigned long server_served(const server_fixture *f)
+{
+    int fd = raw_connect(micro_service_address(f->svc));
+    char out[4096];
+
+    raw_post(fd, "Micro-Method: Debug.Stats\r\n", "{}");
+    const char *at = strstr(raw_reply(fd, out, sizeof out, 30000), "\"requests\":");
+    close(fd);
+    return at ? strtoul(at + 11, NULL, 10) : 0;
+}
+
+/* Nor does the kernel keep megabytes of replies for it, which would cost as many requests. */
+TEST(server_soon_stops_for_who_never_reads)
+{
+    enum { SIZE = 4000 };
+    server_fixture f;
+    char post[512];
+    unsigned long served, before = 0;
+
+    REQUIRE(server_begin(&f, (micro_service_opts){ 0 }));
+    raw_post_text(post, sizeof post, "Micro-Method: Test.Big\r\n", "{\"name\":\"4000\"}");
+    for (int i = 0; i < 2000 && raw_wait(f.fd, POLLOUT, 100); i++)
+        raw_send(f.fd, post);
+    while ((served = server_served(&f)) > before + 1) { /* it asks once itself */
+        before = served;
+        raw_sleep(100);
+    }
+    CHECK(served >= 10 && served * SIZE < 1000000);
+    server_end(&f);
+}
+#endif
+
 TEST(server_pauses_at_max_conns)
 {
     server_fixture f;

@@ -6,7 +6,8 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#define SOCKET_PROBE_AFTER 30 /* s */
+#define SOCKET_UNSENT (256 * 1024) /* bytes that wait in the system for a peer to read */
+#define SOCKET_PROBE_AFTER 30      /* s */
 #define SOCKET_PROBE_EVERY 15
 #define SOCKET_PROBES 4
 #define SOCKET_JOIN 2048u /* two parts of less are copied together: cheaper than a list of them */
@@ -138,8 +139,11 @@ static micro_err socket_listen_once(const micro__addr *want, int backlog, int *f
     if (family != AF_UNIX) {
         /* connections of the last run linger in TIME_WAIT */
         micro__sock_option(*fd, SOL_SOCKET, SO_REUSEADDR, 1);
-        /* Linux hands it on to what is accepted */
+        /* Linux hands these on to what is accepted */
         micro__sock_option(*fd, IPPROTO_TCP, TCP_NODELAY, 1);
+#if defined(TCP_NOTSENT_LOWAT)
+        micro__sock_option(*fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, SOCKET_UNSENT);
+#endif
     }
     if (socket_is_any6(want))
         micro__sock_option(*fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
