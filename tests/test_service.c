@@ -2,6 +2,7 @@
 /* The life of a service: options, hooks, run and signals, posted functions, a loop of the caller's
  * own. */
 #include "hello.h"
+#include "net/net.h"
 #include "os/os.h"
 #include "raw.h"
 
@@ -157,6 +158,32 @@ TEST(service_listens_where_it_is_told)
     micro_service_free(c);
     micro_service_free(b);
     micro_service_free(a);
+    micro_registry_free(reg);
+}
+
+/* The address is looked after first: no thread, and no descriptor, of a service that cannot have
+ * it. */
+TEST(service_at_a_taken_address_starts_nothing)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    micro__listener taken;
+    micro__addr at;
+    char text[128];
+    uint64_t memory, before, after;
+
+    REQUIRE(micro__addr_resolve(&at, micro_s("127.0.0.1:0")) == MICRO_OK);
+    REQUIRE(micro__listener_open(&taken, &at) == MICRO_OK);
+    micro__addr_format(&taken.bound, text);
+    micro__process_usage(&memory, &before);
+    micro_service *svc = micro_service_new(.registry = reg, .address = text);
+    CHECK_EQ_INT(micro_service_start(svc), MICRO_EBUSY);
+    micro__process_usage(&memory, &after);
+    CHECK_EQ_UINT(after, before);
+    int fd = micro__fd_reserve();
+    CHECK_EQ_INT(fd, taken.fd + 1);
+    micro__fd_close(fd);
+    micro_service_free(svc);
+    micro__listener_close(&taken);
     micro_registry_free(reg);
 }
 
@@ -451,13 +478,16 @@ TEST(service_two_share_the_engine)
         hello_start(MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .loops = 2));
     micro_service *b = hello_start(
         MICRO_OPTS(micro_service_opts, .abi_ = MICRO_ABI, .registry = reg, .name = "b"));
-    micro_service *c = micro_service_new(.registry = reg, .address = "127.0.0.1:0", .loops = 3);
+    char path[64];
+    snprintf(path, sizeof path, "unix:/tmp/micro-test-%d.sock", (int)getpid());
+    micro_service *c = micro_service_new(.registry = reg, .address = path, .loops = 3);
     const hello_msg req = { micro_s("x") };
     hello_answer rsp;
 
     REQUIRE(a && b);
     micro_log_set(MICRO_LOG_NONE, NULL, NULL);
     CHECK_EQ_INT(micro_service_start(c), MICRO_EINVAL);
+    CHECK(access(path + 5, F_OK) != 0); /* given back */
     micro_ctx *ctx = micro_ctx_new(b);
     CHECK_EQ_INT(hello_say(ctx, "go.micro.srv.greeter", &req, &rsp), MICRO_OK);
     micro_service_stop(a);

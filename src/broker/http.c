@@ -287,11 +287,14 @@ static micro_err httpbroker_bind(micro__http_broker *b, micro__port **port, char
                            .max_kept = HTTP_KEPT,
                            .max_conns = HTTP_CONNS,
                            .idle_ms = HTTP_IDLE_MS };
+    micro__listener s;
     micro__addr addr;
     micro_err err = micro__addr_resolve(&addr, micro_s(at));
 
     if (err == MICRO_OK)
-        err = micro__port_open(b->engine, &addr, &o, port);
+        err = micro__listener_open(&s, &addr);
+    if (err == MICRO_OK)
+        err = micro__port_open(b->engine, &s, &o, port);
     if (err == MICRO_OK)
         return micro__advertise(NULL, micro__port_address(*port), address, why);
     if (err == MICRO_ENOTFOUND)

@@ -223,8 +223,16 @@ typedef struct micro__source {
 MICRO_PRIVATE micro_err micro__engine_watch(micro__engine *e, micro__source *s);
 MICRO_PRIVATE void micro__engine_unwatch(micro__engine *e, micro__source *s);
 
-/* Listens at one of addresses low..high (the first that is free). The port serves at once. */
-MICRO_PRIVATE micro_err micro__port_open(micro__engine *e, const micro__addr *at,
+/* Whoever calls it waits for a port that serves it. micro__sock_listen has the errors. */
+typedef struct micro__listener {
+    int fd; /* -1: none */
+    micro__addr bound;
+} micro__listener;
+MICRO_PRIVATE micro_err micro__listener_open(micro__listener *s, const micro__addr *at);
+MICRO_PRIVATE void micro__listener_close(micro__listener *s);
+
+/* Serves it at once, and takes it over, if it fails too. */
+MICRO_PRIVATE micro_err micro__port_open(micro__engine *e, micro__listener *s,
                                          const micro__port_opts *opts, micro__port **out);
 MICRO_PRIVATE const char *micro__port_address(const micro__port *p); /* host:port as bound */
 /* Stops listening, lets running requests end, closes each connection when it is quiet; at the

@@ -34,6 +34,19 @@ MICRO_PRIVATE bool micro__port_leaves(micro__port *p)
     return true;
 }
 
+MICRO_PRIVATE micro_err micro__listener_open(micro__listener *s, const micro__addr *at)
+{
+    return micro__sock_listen(at, PORT_BACKLOG, &s->fd, &s->bound);
+}
+
+MICRO_PRIVATE void micro__listener_close(micro__listener *s)
+{
+    micro__fd_close(s->fd);
+    if (s->fd >= 0)
+        micro__sock_unlink(&s->bound);
+    s->fd = -1;
+}
+
 static void port_free(micro__port *p)
 {
     if (!p->e->threaded)
@@ -44,24 +57,26 @@ static void port_free(micro__port *p)
     micro__free(p, sizeof *p);
 }
 
-MICRO_PRIVATE micro_err micro__port_open(micro__engine *e, const micro__addr *at,
+MICRO_PRIVATE micro_err micro__port_open(micro__engine *e, micro__listener *s,
                                          const micro__port_opts *opts, micro__port **out)
 {
     micro__port *p = micro__alloc_zero(sizeof *p);
+    micro__port_watch *watch = micro__alloc_zero(sizeof *watch * (size_t)e->nloops);
+    micro_err err = MICRO_OK;
 
-    if (!p)
+    if (!p || !watch) {
+        micro__listener_close(s);
+        micro__free(watch, sizeof *watch * (size_t)e->nloops);
+        micro__free(p, sizeof *p);
         return MICRO_ENOMEM;
+    }
     p->kind = MICRO__SRC_PORT;
     p->e = e;
     p->o = *opts;
-    p->watch = micro__alloc_zero(sizeof *p->watch * (size_t)e->nloops);
-    micro_err err =
-        p->watch ? micro__sock_listen(at, PORT_BACKLOG, &p->fd, &p->bound) : MICRO_ENOMEM;
-    if (err != MICRO_OK) {
-        micro__free(p->watch, sizeof *p->watch * (size_t)e->nloops);
-        micro__free(p, sizeof *p);
-        return err;
-    }
+    p->watch = watch;
+    p->fd = s->fd;
+    p->bound = s->bound;
+    s->fd = -1;
     micro__addr_format(&p->bound, p->address);
     for (int i = 0; i < e->nloops; i++)
         p->watch[i].port = p;

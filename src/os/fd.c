@@ -103,14 +103,13 @@ MICRO_PRIVATE int micro__fd_reserve(void)
 /* Linux doubles its table when it is full, and where a process has threads whoever needs the room
  * waits until no processor looks at the old one: some ten milliseconds, in which a loop serves
  * nobody. Before the first thread it is a matter of microseconds. */
-MICRO_PRIVATE void micro__fd_room(uint64_t n)
+MICRO_PRIVATE void micro__fd_room(int fd, uint64_t n)
 {
 #if MICRO__LINUX
-    int low = n && n <= INT_MAX ? micro__fd_reserve() : -1;
-    if (low >= 0)
-        micro__fd_close(fcntl(low, F_DUPFD_CLOEXEC, (int)n - 1));
-    micro__fd_close(low);
+    if (n && n <= INT_MAX)
+        micro__fd_close(fcntl(fd, F_DUPFD_CLOEXEC, (int)n - 1));
 #else
+    (void)fd;
     (void)n;
 #endif
 }

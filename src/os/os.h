@@ -53,8 +53,9 @@ MICRO_PRIVATE void micro__host_name(char *out, size_t size); /* "localhost" if u
 MICRO_PRIVATE void micro__process_usage(uint64_t *memory, uint64_t *threads);
 /* Raises the soft limit of open files to n if the hard limit allows; returns the limit in force. */
 MICRO_PRIVATE uint64_t micro__raise_fd_limit(uint64_t n);
-/* Has the system make room for n open files at once, where it would do so little by little. */
-MICRO_PRIVATE void micro__fd_room(uint64_t n);
+/* Has the system make room for n open files at once, where it would do so little by little. fd is
+ * any that is open. */
+MICRO_PRIVATE void micro__fd_room(int fd, uint64_t n);
 MICRO_PRIVATE const char *micro__env(const char *name); /* NULL: unset */
 MICRO_PRIVATE bool micro__is_terminal(int fd);
 

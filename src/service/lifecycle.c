@@ -110,21 +110,17 @@ static int lifecycle_or(int value, int preset)
     return value ? value : preset;
 }
 
-/* Before the first thread: see micro__fd_room. */
-static void lifecycle_descriptors(const micro_service *svc)
+/* How many there are to be, of those that are to be had. */
+static uint64_t lifecycle_descriptors(const micro_service *svc)
 {
     int conns = lifecycle_or(svc->s.max_conns, LIFECYCLE_CONNS);
     uint64_t want = conns < 0 ? UINT64_MAX : (uint64_t)conns + LIFECYCLE_FDS;
-
-    if (!micro__transport_is_http(svc->transport))
-        return;
     uint64_t limit = micro__raise_fd_limit(conns < 0 ? 0 : want);
-    if (want > limit)
-        want = limit;
-    micro__fd_room(want < LIFECYCLE_FD_ROOM ? want : LIFECYCLE_FD_ROOM);
+
+    return want < limit ? want : limit;
 }
 
-static micro_err lifecycle_open_port(micro_service *svc, const micro__addr *at)
+static micro_err lifecycle_open_port(micro_service *svc, micro__listener *listener)
 {
     const micro__settings *s = &svc->s;
     micro__port_opts opts = { micro__server_serve,
@@ -141,11 +137,11 @@ static micro_err lifecycle_open_port(micro_service *svc, const micro__addr *at)
         opts.max_kept = (size_t)memory;
     if (opts.max_conns < 0)
         opts.max_conns = INT32_MAX;
-    return micro__port_open(svc->engine, at, &opts, &svc->port);
+    return micro__port_open(svc->engine, listener, &opts, &svc->port);
 }
 
 /* "host:low-high": the first port that is free. */
-static micro_err lifecycle_listen_range(micro_service *svc, micro_str address, bool *ranged)
+static micro_err lifecycle_bind_range(micro__listener *listener, micro_str address, bool *ranged)
 {
     micro_str host = address, low, high;
     uint64_t from, to;
@@ -166,22 +162,22 @@ static micro_err lifecycle_listen_range(micro_service *svc, micro_str address, b
         snprintf(text, sizeof text, "%.*s:%u", MICRO_STR_ARG(host), (unsigned)from);
         err = micro__addr_resolve(&at, micro_s(text));
         if (err == MICRO_OK)
-            err = lifecycle_open_port(svc, &at);
+            err = micro__listener_open(listener, &at);
     }
     return err;
 }
 
-static micro_err lifecycle_listen_http(micro_service *svc)
+static micro_err lifecycle_bind(micro_service *svc, micro__listener *listener)
 {
     const char *address = svc->s.address && *svc->s.address ? svc->s.address : ":0";
     bool ranged = false;
     micro__addr at;
-    micro_err err = lifecycle_listen_range(svc, micro_s(address), &ranged);
+    micro_err err = lifecycle_bind_range(listener, micro_s(address), &ranged);
 
     if (!ranged) {
         err = micro__addr_resolve(&at, micro_s(address));
         if (err == MICRO_OK)
-            err = lifecycle_open_port(svc, &at);
+            err = micro__listener_open(listener, &at);
     }
     if (err == MICRO_EBUSY)
         return micro__service_stick(svc, err, "listen on %s: address already in use", address);
@@ -199,27 +195,57 @@ static void lifecycle_deliver(void *arg, micro_sock *from, micro_msg *msg)
     micro__server_deliver(&svc->server, svc->transport, from, msg);
 }
 
-MICRO_PRIVATE micro_err micro__service_listen(micro_service *svc)
+static micro_err lifecycle_engine(micro_service *svc)
 {
-    char why[256] = "";
-    micro_err err;
+    micro_err err = micro__service_engine(svc);
 
-    if (micro__transport_is_http(svc->transport)) {
-        err = lifecycle_listen_http(svc);
-        if (err != MICRO_OK)
-            return err;
-        err = micro__advertise(svc->s.advertise, micro__port_address(svc->port), svc->address, why);
-        MICRO_LOG(MICRO_LOG_INFO, "Listening on %s", micro__port_address(svc->port));
-    } else {
-        err = micro__transport_listen(svc->transport, svc->s.address ? svc->s.address : "",
-                                      lifecycle_deliver, svc, &svc->listener);
-        if (err == MICRO_OK)
-            snprintf(svc->address, sizeof svc->address, "%s",
-                     svc->s.advertise && *svc->s.advertise
-                         ? svc->s.advertise
-                         : svc->transport->ops->address(svc->transport, svc->listener));
+    return lifecycle_fail(
+        svc, err,
+        err == MICRO_EINVAL
+            ? "loops or max_threads differ from those of a service that runs already"
+            : NULL);
+}
+
+/* The socket first: an address that is in use needs no engine, and who calls meanwhile waits and is
+ * not refused. Then room for descriptors, before the engine has threads: see micro__fd_room. */
+static micro_err lifecycle_listen_http(micro_service *svc)
+{
+    uint64_t descriptors = lifecycle_descriptors(svc);
+    char why[256] = "";
+    micro__listener listener;
+    micro_err err = lifecycle_bind(svc, &listener);
+
+    if (err != MICRO_OK)
+        return err;
+    micro__fd_room(listener.fd, descriptors < LIFECYCLE_FD_ROOM ? descriptors : LIFECYCLE_FD_ROOM);
+    err = lifecycle_engine(svc);
+    if (err != MICRO_OK) {
+        micro__listener_close(&listener);
+        return err;
     }
+    err = lifecycle_open_port(svc, &listener);
+    if (err != MICRO_OK)
+        return lifecycle_fail(svc, err, NULL);
+    err = micro__advertise(svc->s.advertise, micro__port_address(svc->port), svc->address, why);
+    MICRO_LOG(MICRO_LOG_INFO, "Listening on %s", micro__port_address(svc->port));
     return lifecycle_fail(svc, err, why);
+}
+
+static micro_err lifecycle_listen(micro_service *svc)
+{
+    if (micro__transport_is_http(svc->transport))
+        return lifecycle_listen_http(svc);
+    micro_err err = lifecycle_engine(svc);
+    if (err != MICRO_OK)
+        return err;
+    err = micro__transport_listen(svc->transport, svc->s.address ? svc->s.address : "",
+                                  lifecycle_deliver, svc, &svc->listener);
+    if (err == MICRO_OK)
+        snprintf(svc->address, sizeof svc->address, "%s",
+                 svc->s.advertise && *svc->s.advertise
+                     ? svc->s.advertise
+                     : svc->transport->ops->address(svc->transport, svc->listener));
+    return lifecycle_fail(svc, err, NULL);
 }
 
 MICRO_PRIVATE uint64_t micro__service_deadline(const micro_service *svc)
@@ -286,15 +312,7 @@ static micro_err lifecycle_start(micro_service *svc)
 
     if (err != MICRO_OK)
         return lifecycle_fail(svc, err, "a hook before the start failed");
-    lifecycle_descriptors(svc);
-    err = micro__service_engine(svc);
-    if (err != MICRO_OK)
-        return lifecycle_fail(
-            svc, err,
-            err == MICRO_EINVAL
-                ? "loops or max_threads differ from those of a service that runs already"
-                : NULL);
-    err = micro__service_listen(svc);
+    err = lifecycle_listen(svc);
     if (err == MICRO_OK && !lifecycle_entry(svc))
         err = lifecycle_fail(svc, MICRO_ENOMEM, NULL);
     if (err == MICRO_OK)

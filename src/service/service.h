@@ -200,8 +200,6 @@ MICRO_PRIVATE uint64_t micro__service_deadline(const micro_service *svc);
 MICRO_PRIVATE void micro__service_broker_disconnect(micro_service *svc, uint64_t deadline);
 MICRO_PRIVATE micro_err micro__service_subscribers_start(micro_service *svc, micro_ctx *ctx);
 MICRO_PRIVATE bool micro__service_subscribers_stop(micro_service *svc, uint64_t deadline);
-/* Listens where the settings say. */
-MICRO_PRIVATE micro_err micro__service_listen(micro_service *svc);
 /* Waits for fd to be readable, at most until then (0: for ever), while everything else of the
  * library goes on: MICRO_OK, ETIMEDOUT, else it cannot wait. */
 MICRO_PRIVATE micro_err micro__service_wait(micro_service *svc, int fd, uint64_t until);
