@@ -258,7 +258,6 @@ TEST(http_broker_answers_as_the_original)
     httpb_teardown(&f);
 }
 
-/* Whatever comes, the next event is taken. */
 /* Whoever publishes waits at its end for answers, but not longer than its stop may take. */
 TEST(http_broker_stops_without_an_answer)
 {
@@ -322,6 +321,7 @@ TEST(http_broker_outlives_the_first_of_its_services)
     micro_registry_free(reg);
 }
 
+/* Whatever comes, the next event is taken. */
 TEST(http_broker_outlives_garbage)
 {
     const char *garbage[] = { "\x16\x03\x01",
@@ -342,6 +342,84 @@ TEST(http_broker_outlives_garbage)
         httpb_post(&f, 0, f.id, fd);
         close(fd);
     }
+    httpb_teardown(&f);
+}
+
+/* ---- many at once -------------------------------------------------------------------------- */
+
+#define HTTPB_HEAD(method, target, version, line) \
+    method " " target "id=%s HTTP/" version "\r\nHost: x\r\n" line
+
+/* Heads that are the one before, to the byte, and heads that nearly are; all in one write. */
+static const struct {
+    const char *head; /* up to the length */
+    const char *event;
+    int status;
+    bool delivered;
+} httpb_together[] = {
+    { HTTPB_HEAD("POST", "/?", "1.1", ""), "a", 200, true },
+    { HTTPB_HEAD("POST", "/?", "1.1", ""), "b", 200, true },
+    { HTTPB_HEAD("POST", "/?", "1.1", ""), "four", 200, true },
+    { HTTPB_HEAD("POST", "/?", "1.1", ""), "and seven", 200, true },
+    { HTTPB_HEAD("POST", "/?", "1.2", ""), "c", 200, true },
+    { HTTPB_HEAD("POST", "/?i", "1.1", ""), "d", 200, false },
+    { HTTPB_HEAD("POST", "/!", "1.1", ""), "e", 404, false },
+    { HTTPB_HEAD("POSS", "/?", "1.1", ""), "f", 405, false },
+    { HTTPB_HEAD("POST", "/?", "1.1", ""), "g", 200, true },
+    { HTTPB_HEAD("POST", "/?", "1.1", "Transfer-Encoding: chunked\r\n"), "h", 200, true },
+    { HTTPB_HEAD("POST", "/?", "1.1", "Transfer-Encoding: chunked\r\n"), "long", 200, true },
+    { HTTPB_HEAD("POST", "/?", "1.1", "Connection: close\r\n"), "k", 200, true },
+};
+
+static size_t httpb_write(char *to, size_t size, size_t row, const char *id)
+{
+    char body[256], event[64];
+    micro_buf text = { 0 };
+    size_t n = (size_t)snprintf(to, size, httpb_together[row].head, id);
+    int len = snprintf(event, sizeof event, "{\"id\":\"%s\"}", httpb_together[row].event);
+
+    micro__base64_encode(&text, event, (size_t)len);
+    len = snprintf(body, sizeof body,
+                   "{\"Header\":{\":topic\":\"example.topic.pubsub.1\",\"Content-Type\":"
+                   "\"application/json\"},\"Body\":\"%.*s\"}",
+                   (int)text.len, text.ptr);
+    micro__buf_free(&text);
+    if (strstr(to, "chunked"))
+        n += (size_t)snprintf(to + n, size - n, "\r\n3\r\n%.3s\r\n%x\r\n%s\r\n0\r\n\r\n", body,
+                              (unsigned)len - 3, body + 3);
+    else
+        n += (size_t)snprintf(to + n, size - n, "Content-Length: %d\r\n\r\n%s", len, body);
+    return n;
+}
+
+TEST(http_broker_tells_heads_apart_that_come_together)
+{
+    enum { ROWS = MICRO_COUNTOF(httpb_together) };
+    httpb_fixture f;
+    char all[8192], reply[2048] = "";
+    size_t n = 0;
+    int want = 0;
+
+    REQUIRE(httpb_setup(&f, NULL));
+    int fd = raw_connect(f.address);
+    for (size_t i = 0; i < ROWS; i++) {
+        n += httpb_write(all + n, sizeof all - n, i, f.id);
+        want += httpb_together[i].delivered;
+    }
+    raw_send(fd, all);
+    for (size_t i = 0; i < ROWS; i++) {
+        NOTE("row %zu", i);
+        CHECK_EQ_INT(atoi(raw_reply(fd, reply, sizeof reply, 30000) + 9), httpb_together[i].status);
+    }
+    CHECK_EQ_INT(events_wait(&f.seen, want), want);
+    for (size_t i = 0; i < ROWS; i++) { /* in any order, since handlers may run side by side */
+        int times = 0;
+        for (int k = 0; k < want; k++)
+            times += !strcmp(f.seen.ids[k], httpb_together[i].event);
+        NOTE("row %zu", i);
+        CHECK_EQ_INT(times, httpb_together[i].delivered);
+    }
+    close(fd);
     httpb_teardown(&f);
 }
 

@@ -270,8 +270,10 @@ TEST(http_parse_refuses_nul)
 /* Every byte value at a place of each kind. */
 TEST(http_parse_bytes)
 {
-    static const char target[] = "GET /?x HTTP/1.1\r\n\r\n", name[] = HP_GET "F?o: a\r\n\r\n",
-                      value[] = HP_GET "Foo: a?b\r\n\r\n", method[] = "G?T / HTTP/1.1\r\n\r\n";
+    static const char target[] = "GET /?x HTTP/1.1\r\n\r\n",
+                      far_in[] = "GET /bcdefghijkl?nopqrstuvwxyz HTTP/1.1\r\n\r\n",
+                      name[] = HP_GET "F?o: a\r\n\r\n", value[] = HP_GET "Foo: a?b\r\n\r\n",
+                      method[] = "G?T / HTTP/1.1\r\n\r\n";
     static const char symbols[] = "!#$%&'*+-.^_`|~";
     micro__http_head head;
     for (int c = 1; c < 256; c++) {
@@ -284,6 +286,7 @@ TEST(http_parse_bytes)
             { method, token },
             { name, token || c == ':' },      /* then the name is "F" */
             { target, c > ' ' && c != 0x7f }, /* a space makes four words */
+            { far_in, c > ' ' && c != 0x7f },
             { value, c != '\r' && c != '\n' },
         };
         for (size_t i = 0; i < MICRO_COUNTOF(places); i++) {

@@ -115,6 +115,14 @@ MICRO_PRIVATE void micro__arena_rewind(micro__arena *a, micro__mark to); /* also
 MICRO_PRIVATE void micro__arena_adopt(micro__arena *a, micro__arena *from);
 MICRO_PRIVATE void micro__arena_free(micro__arena *a); /* to what it was after init */
 
+/* For some hundred bytes: of a size that they know compilers make a string instruction, which takes
+ * twice as long as the function. */
+static inline void micro__zero(void *p, size_t size)
+{
+    volatile size_t unknown = size;
+    memset(p, 0, unknown);
+}
+
 /* size bytes, 16-aligned, not zeroed. */
 static inline void *micro__arena_take(micro__arena *a, size_t size)
 {

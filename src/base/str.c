@@ -21,15 +21,23 @@ static uint64_t str_lower8(uint64_t w)
     return w | ((from_a ^ past_z) & ~w & STR_BYTES(0x80)) >> 2;
 }
 
+/* Mostly they are the same as they stand. */
+static bool str_same8(const char *a, const char *b)
+{
+    uint64_t x = str_load(a), y = str_load(b);
+
+    return x == y || str_lower8(x) == str_lower8(y);
+}
+
 static bool str_same_nocase(const char *a, const char *b, size_t len)
 {
     size_t i = 0;
 
     if (len >= 8) { /* the last word overlaps the one before */
         for (; i + 8 <= len; i += 8)
-            if (str_lower8(str_load(a + i)) != str_lower8(str_load(b + i)))
+            if (!str_same8(a + i, b + i))
                 return false;
-        return str_lower8(str_load(a + len - 8)) == str_lower8(str_load(b + len - 8));
+        return str_same8(a + len - 8, b + len - 8);
     }
     for (; i < len; i++)
         if (micro__lower(a[i]) != micro__lower(b[i]))

@@ -286,7 +286,8 @@ static micro_err httpbroker_bind(micro__http_broker *b, micro__port **port, char
                            .max_body = MICRO_MAX_BODY,
                            .max_kept = HTTP_KEPT,
                            .max_conns = HTTP_CONNS,
-                           .idle_ms = HTTP_IDLE_MS };
+                           .idle_ms = HTTP_IDLE_MS,
+                           .heads_stay = true };
     micro__listener s;
     micro__addr addr;
     micro_err err = micro__addr_resolve(&addr, micro_s(at));

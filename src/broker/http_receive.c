@@ -76,15 +76,16 @@ static bool receive_read(micro__delivery *d, const micro__request *req, micro__r
     }
     d->msg.header = e.header;
     d->msg.body = e.body;
-    micro_str topic = micro__pairs_get(&e.header, ":topic");
-    if (!topic.len)
-        topic = micro__pairs_get(&e.header, "Micro-Topic");
+    const micro_pair *own = micro__pairs_find(&e.header, micro_s(":topic"));
+    micro_str topic =
+        own && own->value.len ? own->value : micro__pairs_get(&e.header, "Micro-Topic");
     if (!topic.len) {
         receive_error(reply, 500, 500, "Topic not found", "");
         return false;
     }
     d->topic = topic.ptr;
-    micro__pairs_del(&d->msg.header, micro_s(":topic"));
+    if (own)
+        micro__pairs_del(&d->msg.header, micro_s(":topic"));
     return true;
 }
 

@@ -146,6 +146,25 @@ static void sub_done(micro__delivery *d)
     micro__sub_drop(s);
 }
 
+/* By the thread that d says. */
+static void sub_run(micro__delivery *d)
+{
+    micro_sub *s = d->sub;
+
+    d->ctx->svc = s->svc;
+    d->ctx->info.stage = MICRO_WRAP_SUBSCRIBER;
+    d->ctx->info.endpoint = NULL;
+    d->ctx->info.topic = d->topic;
+    micro__user_begin(&s->habit);
+    micro_err err = s->fn(s->arg, d->ctx, d->topic, &d->msg);
+    micro__family_end(d->ctx); /* what it started and did not wait for */
+    micro__user_end(&s->habit);
+    if (err != MICRO_OK)
+        MICRO_LOG(MICRO_LOG_WARN, "event of %s: %s", d->topic, micro_ctx_strerror(d->ctx));
+    atomic_fetch_add_explicit(&s->handled, 1, memory_order_relaxed);
+    sub_done(d);
+}
+
 static void sub_handle(micro__delivery *d)
 {
     micro_sub *s = d->sub;
@@ -154,20 +173,10 @@ static void sub_handle(micro__delivery *d)
     bool deaf = s->deaf;
     d->thread = micro__thread_mark();
     micro__unlock(&s->lock);
-    d->ctx->svc = s->svc;
-    d->ctx->info.stage = MICRO_WRAP_SUBSCRIBER;
-    d->ctx->info.endpoint = NULL;
-    d->ctx->info.topic = d->topic;
-    if (!deaf) {
-        micro__user_begin(&s->habit);
-        micro_err err = s->fn(s->arg, d->ctx, d->topic, &d->msg);
-        micro__family_end(d->ctx); /* what it started and did not wait for */
-        micro__user_end(&s->habit);
-        if (err != MICRO_OK)
-            MICRO_LOG(MICRO_LOG_WARN, "event of %s: %s", d->topic, micro_ctx_strerror(d->ctx));
-        atomic_fetch_add_explicit(&s->handled, 1, memory_order_relaxed);
-    }
-    sub_done(d);
+    if (deaf)
+        sub_done(d);
+    else
+        sub_run(d);
 }
 
 /* ---- taking -------------------------------------------------------------------------------- */
@@ -205,8 +214,10 @@ MICRO_PRIVATE micro_err micro__sub_deliver(micro_sub *s, micro__delivery *d, boo
     micro__lock(&s->lock);
     micro_err err = sub_wait_room(s, d, wait);
     bool now = err == MICRO_OK && !s->first && s->running < s->max_running;
+    here = now && here && sub_quick(s);
     if (now) {
         sub_activate(s, d);
+        d->thread = here ? micro__thread_mark() : NULL;
     } else if (err == MICRO_OK) {
         if (!s->first)
             s->moved = micro__now_ms();
@@ -216,8 +227,8 @@ MICRO_PRIVATE micro_err micro__sub_deliver(micro_sub *s, micro__delivery *d, boo
         s->bytes += d->msg.body.len;
     }
     micro__unlock(&s->lock);
-    if (now && here && sub_quick(s))
-        sub_handle(d);
+    if (here)
+        sub_run(d);
     else if (now)
         sub_push(d);
     return err;

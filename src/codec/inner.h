@@ -140,10 +140,12 @@ static inline uint64_t micro__json_special(const char *p, unsigned classes)
     } else {
         quote = w ^ ones * '"';
     }
+    if (classes & MICRO__JSON_HIGH) /* what these would find beside it is of that class anyway */
+        return ((w - ones * 0x20) | (back - ones) | (quote - ones) | (angle - ones) | w) & tops;
     uint64_t found = ((w - ones * 0x20) & ~w) | ((back - ones) & ~back) | ((quote - ones) & ~quote);
     if (classes & MICRO__JSON_HTML)
         found |= (angle - ones) & ~angle;
-    return (found | (classes & MICRO__JSON_HIGH ? w : 0)) & tops;
+    return found & tops;
 }
 
 /* Which byte the lowest bit of such a word is in. */

@@ -364,11 +364,14 @@ static char *json_read_entries(micro__json_in *in, char *p, const micro_field *f
 
     if (!key || !value)
         return micro__json_fail(in, MICRO_EFORMAT, "map entry without key or value");
+    bool texts = key->kind == MICRO_KIND_string && value->kind == MICRO_KIND_string &&
+                 value->label == MICRO_PLAIN && type->nfields == 2; /* both are always stored */
     while (*p != '}' || l->len) {
         if (l->len == l->cap && !micro__list_room(&in->ctx->arena, l, 1, f->size))
             return json_read_no_memory(in);
         char *entry = l->ptr + l->len++ * f->size;
-        micro__type_zero(type, entry);
+        if (!texts)
+            micro__type_zero(type, entry);
         p = json_read_entry(in, p, key, value, entry);
         if (!p)
             return NULL;

@@ -105,6 +105,21 @@ MICRO_PRIVATE bool micro__map_order(micro__arena *a, const void *base, size_t n,
     return *order != NULL;
 }
 
+/* Whether no two of these texts are of one length, as is mostly so with a few headers. */
+static bool map_lengths_differ(const map_view *m, size_t n)
+{
+    uint64_t seen = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const char *slot = m->base + i * m->stride + m->key->offset;
+        size_t len = ((const micro_str *)(const void *)slot)->len;
+        if (len > 63 || seen >> len & 1)
+            return false;
+        seen |= UINT64_C(1) << len;
+    }
+    return true;
+}
+
 MICRO_PRIVATE bool micro__map_dedupe(micro__arena *a, void *base, size_t *n, size_t stride,
                                      const micro_field *key)
 {
@@ -114,6 +129,8 @@ MICRO_PRIVATE bool micro__map_dedupe(micro__arena *a, void *base, size_t *n, siz
     bool failed = a->failed; /* which going back to the mark would forget */
     size_t kept = 0;
 
+    if (key->kind == MICRO_KIND_string && map_lengths_differ(&m, *n))
+        return true;
     if (!micro__map_order(a, base, *n, stride, key, false, &order))
         return false;
     if (!order)

@@ -263,17 +263,39 @@ static bool conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
     return true;
 }
 
+/* The last head of a turn: its original, and what it means. */
+typedef struct conn_last {
+    const char *from;
+    size_t len; /* 0: none */
+    micro__http_head head;
+} conn_last;
+
+/* What a head says of the message: its length; < 0: refused. */
+static long conn_frame(micro__thread *t, micro__conn *c, micro__assembly *as,
+                       const micro__http_head *head, size_t len)
+{
+    as->head = len;
+    as->chunked = head->chunked;
+    as->length = head->has_length ? head->length : 0;
+    as->expect = head->minor > 0 && head->known[MICRO__H_EXPECT].ptr &&
+                 micro__str_is_nocase(head->known[MICRO__H_EXPECT], "100-continue");
+    if (as->length > c->port->o.max_body)
+        return conn_refuse(t, c, 413, "message over the size limit");
+    return (long)len;
+}
+
 /* Works on the thread's own copy of the head: the original stays as it is until the body has come
  * too. len bytes of it are looked at. > 0: parsed, and whole; 0: it goes on; < 0: refused. */
 static long conn_head(micro__thread *t, micro__conn *c, micro__assembly *as, const char *buf,
-                      size_t len, micro__http_head *head)
+                      size_t len, conn_last *last)
 {
+    micro__http_head *head = &last->head;
+
+    last->len = 0;
     memcpy(t->head, buf, len);
-    memset(head, 0, offsetof(micro__http_head, problem));
     head->request = true;
     head->headers = t->headers;
     head->max_headers = MICRO_MAX_HEADERS;
-    head->problem = NULL;
     long n = micro__http_parse(t->head, len, head);
     if (n == MICRO__HTTP_PARTIAL)
         return 0;
@@ -281,30 +303,34 @@ static long conn_head(micro__thread *t, micro__conn *c, micro__assembly *as, con
         return conn_refuse(t, c, 431, "too many headers");
     if (n < 0)
         return conn_refuse(t, c, 400, head->problem ? head->problem : "malformed request");
-    as->head = (size_t)n;
-    as->chunked = head->chunked;
-    as->length = head->has_length ? head->length : 0;
-    as->expect = head->minor > 0 && head->known[MICRO__H_EXPECT].ptr &&
-                 micro__str_is_nocase(head->known[MICRO__H_EXPECT], "100-continue");
-    if (as->length > c->port->o.max_body)
-        return conn_refuse(t, c, 413, "message over the size limit");
-    return n;
+    last->from = buf;
+    last->len = (size_t)n;
+    return conn_frame(t, c, as, head, last->len);
+}
+
+/* The same bytes as the head before, which means what it meant if serving has left it as it was. */
+static bool conn_again(const micro__conn *c, const conn_last *last, const char *buf, size_t avail)
+{
+    return c->port->o.heads_stay && last->len && avail >= last->len &&
+           !memcmp(buf, last->from, last->len);
 }
 
 /* The head of a fresh request. Most are short and all there: they are parsed without a search for
  * their end; one that comes in pieces is searched once, and parsed when it is whole. */
 static long conn_first_head(micro__thread *t, micro__conn *c, micro__assembly *as, const char *buf,
-                            size_t avail, micro__http_head *head)
+                            size_t avail, conn_last *last)
 {
+    if (conn_again(c, last, buf, avail))
+        return conn_frame(t, c, as, &last->head, last->len);
     if (!as->scanned) {
-        long n = conn_head(t, c, as, buf, avail < CONN_HEAD_COPY ? avail : CONN_HEAD_COPY, head);
+        long n = conn_head(t, c, as, buf, avail < CONN_HEAD_COPY ? avail : CONN_HEAD_COPY, last);
         if (n)
             return n;
     }
     size_t len = micro__http_head_end(buf, avail, &as->scanned);
     if ((len ? len : avail) > MICRO_MAX_HEADER)
         return conn_refuse(t, c, 431, "header over the size limit");
-    return len ? conn_head(t, c, as, buf, len, head) : 0;
+    return len ? conn_head(t, c, as, buf, len, last) : 0;
 }
 
 /* More of a chunked body. 1: complete, *total bytes in all; 0: *avail is what is left in buf; else
@@ -341,14 +367,13 @@ static void conn_held(micro__assembly *as, char *buf, size_t *avail, size_t tota
 /* The first request in buf, if it is complete: its length. 0: more is needed (*avail may shrink:
  * chunks were decoded), or it is held back; < 0: refused. */
 static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, char *buf,
-                         size_t *avail)
+                         size_t *avail, conn_last *last)
 {
-    micro__http_head head;
     bool parsed = !as->head;
     size_t total = 0, body;
 
     if (parsed) {
-        long n = conn_first_head(t, c, as, buf, *avail, &head);
+        long n = conn_first_head(t, c, as, buf, *avail, last);
         if (n <= 0)
             return n;
     }
@@ -363,9 +388,10 @@ static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, 
         if (*avail < total)
             return 0;
     }
-    if (!parsed && conn_head(t, c, as, buf, as->head, &head) < 0)
+    if (!parsed && conn_head(t, c, as, buf, as->head, last) < 0)
         return -1;
-    if (conn_answer(t, c, &head, buf + as->head, body, micro__str(buf + total, *avail - total)))
+    if (conn_answer(t, c, &last->head, buf + as->head, body,
+                    micro__str(buf + total, *avail - total)))
         return (long)total;
     conn_held(as, buf, avail, total, body);
     return 0;
@@ -388,8 +414,10 @@ static bool conn_carried(micro__conn *c)
 static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
 {
     micro__assembly as = { 0 };
+    conn_last last; /* not zeroed: it is large */
     size_t used = 0;
 
+    last.len = 0;
     if (c->partial)
         as = c->partial->as;
     c->more = false;
@@ -399,7 +427,7 @@ static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
             c->more = true;
             break;
         }
-        long n = conn_request(t, c, &as, buf + used, &avail);
+        long n = conn_request(t, c, &as, buf + used, &avail, &last);
         if (n <= 0) {
             len = n < 0 ? used : used + avail;
             break;
@@ -410,7 +438,7 @@ static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
                 return;
             buf = c->partial->bytes;
             len = c->partial->len;
-            used = 0;
+            used = last.len = 0;
             continue;
         }
         used += (size_t)n;

@@ -7,7 +7,7 @@
 #define CTX_SPARE_MAX 256
 
 /* A ctx and its first chunk are one block; freed ones of the usual size are kept for the next
- * micro_ctx_new. */
+ * micro_ctx_new. A thread of an engine keeps one for itself, which needs no lock. */
 static struct {
     micro__mutex lock;
     micro_ctx *free;
@@ -16,6 +16,13 @@ static struct {
 
 static micro_ctx *ctx_take(void)
 {
+    micro__thread *t = micro__thread_current();
+    micro_ctx *own = t ? t->spare : NULL;
+
+    if (own) {
+        t->spare = NULL;
+        return own;
+    }
     micro__lock(&ctx_spare.lock);
     micro_ctx *ctx = ctx_spare.free;
     if (ctx) {
@@ -28,7 +35,7 @@ static micro_ctx *ctx_take(void)
 
 static void ctx_start(micro_ctx *ctx, size_t size, micro_service *svc)
 {
-    memset(ctx, 0, offsetof(micro_ctx, error_detail));
+    micro__zero(ctx, offsetof(micro_ctx, error_detail));
     ctx->size = size;
     micro__arena_init(&ctx->arena, (char *)ctx + CTX_HEAD, size - CTX_HEAD);
     micro__ctx_init(ctx, svc);
@@ -70,6 +77,11 @@ MICRO_API void micro_ctx_free(micro_ctx *ctx)
     micro__ctx_end(ctx);
     micro__family_free(ctx);
     micro__ctx_release(ctx);
+    micro__thread *t = micro__thread_current();
+    if (t && !t->spare && ctx->size == CTX_USUAL) {
+        t->spare = ctx;
+        return;
+    }
     micro__lock(&ctx_spare.lock);
     bool keep = ctx->size == CTX_USUAL && ctx_spare.count < CTX_SPARE_MAX;
     if (keep) {

@@ -129,6 +129,7 @@ struct micro__thread {
     size_t out_sent, out_ready; /* of out: gone; whole replies, which may go */
     int turn;                   /* requests and reads that conn may still have before others */
     micro_ctx *ctx;             /* of the handler */
+    micro_ctx *spare;           /* a freed one, for the next; NULL: none */
     micro__cond wake;
     micro__thread *parked; /* the next of those in the same list, spare or resting */
     bool rests;            /* within micro__rest: no handler is to begin */

@@ -257,6 +257,19 @@ static inline const char *http_parse_skip_text(const char *p, const char *end)
     return p;
 }
 
+/* The next byte that cannot stand in a target: blank, control character, DEL; or end. */
+static const char *http_parse_skip_target(const char *p, const char *end)
+{
+    for (; (size_t)(end - p) >= HTTP_PARSE_WORD; p += HTTP_PARSE_WORD) {
+        uint64_t word = http_parse_load(p);
+        if (http_parse_less(word, 0x21) | http_parse_less(word ^ HTTP_PARSE_EACH(0x7fu), 1))
+            break;
+    }
+    while (p < end && (unsigned char)*p > ' ' && *p != 0x7f)
+        p++;
+    return p;
+}
+
 /* The next colon, or end. */
 static inline const char *http_parse_skip_name(const char *p, const char *end)
 {
@@ -387,8 +400,7 @@ static const char *http_parse_request_line(const char *p, const char *end, micro
         return NULL;
     out->method = micro__str(method, (size_t)(p - method));
     const char *target = ++p;
-    while (p < end && (unsigned char)*p > ' ' && *p != 0x7f)
-        p++;
+    p = http_parse_skip_target(p, end);
     if (p < end && (*p != ' ' || p == target))
         out->problem = *p == ' ' || *p == '\r' || *p == '\n' ? "request line is not three words"
                                                              : "control character in the target";
@@ -448,7 +460,7 @@ MICRO_PRIVATE long micro__http_parse(char *buf, size_t len, micro__http_head *ou
     out->minor = out->status = 0;
     out->method = out->target = out->reason = micro__str("", 0);
     out->nheaders = 0;
-    memset(out->known, 0, sizeof out->known);
+    micro__zero(out->known, sizeof out->known);
     out->has_length = out->chunked = out->close = out->keep_alive = false;
     out->length = 0;
     out->problem = NULL;

@@ -192,6 +192,7 @@ typedef struct micro__port_opts {
     size_t max_body;
     int max_conns, idle_ms; /* idle_ms < 0: for ever */
     size_t max_kept;        /* bytes of requests and replies half done, all together; 0: no limit */
+    bool heads_stay;        /* serve changes nothing of a request's head */
 } micro__port_opts;
 
 /* The process's engine, started by the first and stopped by the last to close it: loops <= 0 means

@@ -236,6 +236,9 @@ static bool pipeline_finish(micro__loop *l, micro__pipeline *p)
     for (micro__pipeline **at = &set->list; over && *at; at = &(*at)->next)
         if (*at == p) {
             *at = p->next;
+            if (!p->next)
+                set->end = at;
+            set->found = NULL;
             break;
         }
     micro__unlock(&set->lock);

@@ -13,18 +13,22 @@ MICRO_PRIVATE micro__pipelines *micro__pipelines_new(micro__engine *e,
         return NULL;
     set->engine = e;
     set->o = *opts;
+    set->end = &set->list;
     micro__mutex_init(&set->lock);
     micro__cond_init(&set->changed);
     return set;
 }
 
-/* With the lock. */
-static micro__pipeline *pipeline_find(const micro__pipelines *set, const char *address)
+/* With the lock. Senders go through the same addresses again and again: the next one is tried
+ * first. */
+static micro__pipeline *pipeline_find(micro__pipelines *set, const char *address)
 {
-    micro__pipeline *p = set->list;
+    micro__pipeline *p = set->found && set->found->next ? set->found->next : set->list;
 
-    while (p && strcmp(p->address, address) != 0)
-        p = p->next;
+    if (p && strcmp(p->address, address) != 0)
+        for (p = set->list; p && strcmp(p->address, address) != 0;)
+            p = p->next;
+    set->found = p;
     return p;
 }
 
@@ -42,8 +46,8 @@ static micro__pipeline *pipeline_new(micro__pipelines *set, const char *address,
     p->timer.fn = micro__pipeline_timeout;
     snprintf(p->address, sizeof p->address, "%s", address);
     p->loop = micro__engine_loop(set->engine);
-    p->next = set->list;
-    set->list = p;
+    *set->end = p;
+    set->end = &p->next;
     set->counts.open++;
     return p;
 }

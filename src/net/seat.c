@@ -133,6 +133,8 @@ MICRO_PRIVATE void micro__thread_free(micro__thread *t)
     micro__buf_free(&t->out);
     micro__buf_free(&t->line);
     micro_ctx_free(t->ctx);
+    if (t->spare)
+        micro__free(t->spare, t->spare->size);
     micro__free(t, sizeof(seat_block));
 }
 

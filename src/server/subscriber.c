@@ -7,19 +7,24 @@
 
 /* ---- one event ----------------------------------------------------------------------------- */
 
-/* What a handler sees as metadata: all headers but the one that is the codec's. */
-static bool subscriber_metadata(micro_ctx *ctx, const micro_pairs *header)
+/* What a handler sees as metadata: all headers but the one that is the codec's. That one's value,
+ * with a terminator; NULL: out of memory. */
+static const char *subscriber_metadata(micro_ctx *ctx, const micro_pairs *header)
 {
     micro_pairs *m = &ctx->metadata;
+    const micro_str type_name = micro_s("Content-Type");
+    micro_str type = micro_s("");
 
     memset(m, 0, sizeof *m);
-    if (!header->len)
-        return true;
     m->ptr = micro__arena_take(&ctx->arena, header->len * sizeof *m->ptr);
     for (size_t i = 0; i < header->len && m->ptr; i++)
-        if (!micro__str_is_nocase(header->ptr[i].key, "Content-Type"))
+        if (!micro_str_eq_nocase(header->ptr[i].key, type_name))
             m->ptr[m->len++] = header->ptr[i];
-    return m->ptr != NULL;
+        else if (!type.len)
+            type = header->ptr[i].value;
+    if (!type.len)
+        type = micro_s(SUBSCRIBER_TYPE);
+    return m->ptr ? micro__arena_text(&ctx->arena, type.ptr, type.len) : NULL;
 }
 
 static void subscriber_surroundings(micro__subscriber *s, micro_ctx *ctx, const char *type)
@@ -43,9 +48,10 @@ static micro_err subscriber_decode(micro__subscriber *s, micro_ctx *ctx, micro_s
     if (!codec)
         return micro__ctx_local(ctx, MICRO_ECODEC, "unsupported Content-Type: %.*s",
                                 MICRO_STR_ARG(type));
-    micro__type_zero(s->type, obj);
-    if (!body->len && s->type != &micro_type_bytes)
+    if (!body->len && s->type != &micro_type_bytes) {
+        micro__type_zero(s->type, obj);
         return MICRO_OK;
+    }
     char *own = micro__arena_text(&ctx->arena, (const char *)body->ptr, body->len);
     if (!own) /* decoding is in place, and the message is only lent */
         return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
@@ -77,17 +83,14 @@ static micro_err subscriber_receive(micro__subscriber *s, micro_ctx *ctx, const 
 
 static micro_err subscriber_handle(micro__subscriber *s, micro_ctx *ctx, const micro_msg *msg)
 {
-    micro_str type = micro__pairs_get(&msg->header, "Content-Type");
-    void *obj = micro__arena_zero(&ctx->arena, s->type->size);
+    void *obj = micro__arena_take(&ctx->arena, s->type->size);
+    const char *type = subscriber_metadata(ctx, &msg->header);
 
-    if (!type.len)
-        type = micro_s(SUBSCRIBER_TYPE);
-    type = micro_copy(ctx, type); /* with a terminator */
-    subscriber_surroundings(s, ctx, type.ptr);
-    if (!obj || !type.len || !subscriber_metadata(ctx, &msg->header))
+    subscriber_surroundings(s, ctx, type ? type : "");
+    if (!obj || !type)
         return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
     micro__trace_accept(ctx, s->server->trace);
-    micro_err err = subscriber_decode(s, ctx, type, &msg->body, obj);
+    micro_err err = subscriber_decode(s, ctx, micro_s(type), &msg->body, obj);
     if (err != MICRO_OK)
         return err;
     if (!micro__server_take(s->server))

@@ -123,12 +123,11 @@ static uint64_t lifecycle_descriptors(const micro_service *svc)
 static micro_err lifecycle_open_port(micro_service *svc, micro__listener *listener)
 {
     const micro__settings *s = &svc->s;
-    micro__port_opts opts = { micro__server_serve,
-                              &svc->server,
-                              MICRO_MAX_BODY,
-                              lifecycle_or(s->max_conns, LIFECYCLE_CONNS),
-                              lifecycle_or(s->idle_ms, LIFECYCLE_IDLE_MS),
-                              0 };
+    micro__port_opts opts = { .serve = micro__server_serve,
+                              .arg = &svc->server,
+                              .max_body = MICRO_MAX_BODY,
+                              .max_conns = lifecycle_or(s->max_conns, LIFECYCLE_CONNS),
+                              .idle_ms = lifecycle_or(s->idle_ms, LIFECYCLE_IDLE_MS) };
     int memory = lifecycle_or(s->max_memory, LIFECYCLE_MEMORY);
 
     if (s->max_body > 0 && (size_t)s->max_body < opts.max_body)
