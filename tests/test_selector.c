@@ -63,6 +63,51 @@ TEST(static_selector)
     micro_ctx_free(ctx);
 }
 
+/* What is seen of a name's node is known to its next caller. */
+TEST(static_names_are_remembered)
+{
+    const micro__limits limits = { .eject_after = 2, .break_after = 3, .eject_ms = 1000 };
+    micro_ctx *ctx = micro_ctx_new(NULL);
+    micro_selector *named = micro_selector_static_new(NULL, 0);
+    const micro_nodes *nodes, *other;
+    REQUIRE(ctx && named);
+    for (int i = 0; i < 3; i++) {
+        REQUIRE(!micro__selector_select(named, ctx, "h:1", &nodes));
+        CHECK(!micro__select_shut(nodes, &limits));
+        micro__health_mark(micro__nodeset_of(nodes), 0, "h:1", MICRO_EIO, &limits);
+        micro__selector_release(named, nodes);
+    }
+    REQUIRE(!micro__selector_select(named, ctx, "h:1", &nodes));
+    REQUIRE(!micro__selector_select(named, ctx, "h:2", &other));
+    CHECK(micro__select_shut(nodes, &limits) && !micro__select_shut(other, &limits));
+    micro__selector_release(named, other);
+    micro__selector_release(named, nodes);
+    micro_selector_free(named);
+    micro_ctx_free(ctx);
+}
+
+/* More names than are kept: those that make way last as long as they are held. */
+TEST(static_names_make_way)
+{
+    enum { NAMES = 300 };
+    static char names[NAMES][16];
+    static const micro_nodes *held[NAMES];
+    micro_ctx *ctx = micro_ctx_new(NULL);
+    micro_selector *named = micro_selector_static_new(NULL, 0);
+    REQUIRE(ctx && named);
+    for (int i = 0; i < NAMES; i++) {
+        snprintf(names[i], sizeof names[i], "h:%d", i);
+        REQUIRE(!micro__selector_select(named, ctx, names[i], &held[i]));
+    }
+    for (int i = 0; i < NAMES; i++) {
+        REQUIRE(held[i]->len == 1);
+        CHECK_EQ_STR(held[i]->ptr[0]->address, names[i]);
+        micro__selector_release(named, held[i]);
+    }
+    micro_selector_free(named);
+    micro_ctx_free(ctx);
+}
+
 /* ---- the blacklist ----------------------------------------------------------------------------*/
 
 TEST(blacklist_rules)
@@ -165,6 +210,14 @@ static void seltest_scenario(void)
     CHECK(!reg.fn);
     const char *const addresses[] = { "a:1" };
     sel = micro_selector_static_new(addresses, 1);
+    micro_selector_free(sel);
+    sel = micro_selector_static_new(NULL, 0);
+    for (int i = 0; ctx && sel && i < 3; i++) {
+        const micro_nodes *nodes;
+        micro_err err = micro__selector_select(sel, ctx, i == 1 ? "h:2" : "h:1", &nodes);
+        CHECK(!err || err == MICRO_ENOMEM);
+        micro__selector_release(sel, err ? NULL : nodes);
+    }
     micro_selector_free(sel);
     micro_ctx_free(ctx);
     micro__ctx_spare_free();
@@ -312,6 +365,35 @@ static void *seltest_memory_writer(void *arg)
     }
     micro_ctx_free(ctx);
     return NULL;
+}
+
+static void *seltest_names_caller(void *arg)
+{
+    micro_selector *named = arg;
+    micro_ctx *ctx = micro_ctx_new(NULL);
+    char name[8];
+    const micro_nodes *nodes;
+    for (unsigned i = 0; i < SELTEST_ROUNDS; i++) {
+        snprintf(name, sizeof name, "h:%u", i % 150); /* more than are kept */
+        if (!CHECK(!micro__selector_select(named, ctx, name, &nodes)))
+            break;
+        CHECK_EQ_STR(nodes->ptr[0]->address, name);
+        micro__selector_release(named, nodes);
+    }
+    micro_ctx_free(ctx);
+    return NULL;
+}
+
+TEST_OF_THREADS(own, static_names_storm)
+{
+    pthread_t callers[SELTEST_THREADS];
+    micro_selector *named = micro_selector_static_new(NULL, 0);
+    REQUIRE(named);
+    for (int i = 0; i < SELTEST_THREADS; i++)
+        REQUIRE(!pthread_create(&callers[i], NULL, seltest_names_caller, named));
+    for (int i = 0; i < SELTEST_THREADS; i++)
+        pthread_join(callers[i], NULL);
+    micro_selector_free(named);
 }
 
 TEST_OF_THREADS(own, cache_storm_over_memory)
