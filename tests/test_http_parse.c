@@ -474,6 +474,8 @@ static const struct {
     { MICRO__H_X_MICRO_ERROR, "X-Micro-Error" },
     { MICRO__H_X_MICRO_TARGET, "X-Micro-Target" },
     { MICRO__H_HOP_COUNT, "X-Hop-Count" },
+    { MICRO__H_TRACEPARENT, "traceparent" },
+    { MICRO__H_TRACESTATE, "tracestate" },
 };
 
 /* A value that every known header may have. */

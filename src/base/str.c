@@ -11,6 +11,15 @@ static uint64_t str_load(const char *p)
     return w;
 }
 
+/* Of four to seven bytes: two halves that overlap. */
+static uint64_t str_load_short(const char *p, size_t len)
+{
+    uint32_t first, last;
+    memcpy(&first, p, sizeof first);
+    memcpy(&last, p + len - sizeof last, sizeof last);
+    return (uint64_t)first << 32 | last;
+}
+
 /* The upper case letters of eight bytes made lower case. */
 static uint64_t str_lower8(uint64_t w)
 {
@@ -22,11 +31,9 @@ static uint64_t str_lower8(uint64_t w)
 }
 
 /* Mostly they are the same as they stand. */
-static bool str_same8(const char *a, const char *b)
+static bool str_same8(uint64_t a, uint64_t b)
 {
-    uint64_t x = str_load(a), y = str_load(b);
-
-    return x == y || str_lower8(x) == str_lower8(y);
+    return a == b || str_lower8(a) == str_lower8(b);
 }
 
 static bool str_same_nocase(const char *a, const char *b, size_t len)
@@ -34,11 +41,13 @@ static bool str_same_nocase(const char *a, const char *b, size_t len)
     size_t i = 0;
 
     if (len >= 8) { /* the last word overlaps the one before */
-        for (; i + 8 <= len; i += 8)
-            if (!str_same8(a + i, b + i))
+        for (; i + 8 < len; i += 8)
+            if (!str_same8(str_load(a + i), str_load(b + i)))
                 return false;
-        return str_same8(a + len - 8, b + len - 8);
+        return str_same8(str_load(a + len - 8), str_load(b + len - 8));
     }
+    if (len >= 4)
+        return str_same8(str_load_short(a, len), str_load_short(b, len));
     for (; i < len; i++)
         if (micro__lower(a[i]) != micro__lower(b[i]))
             return false;

@@ -278,7 +278,7 @@ MICRO_PRIVATE uint64_t micro__call_dial_until(const micro__call *k)
 static micro_err client_dial(micro__call *k, micro__link **link, int *fd)
 {
     k->ctx->deadline = micro__call_dial_until(k);
-    micro_err err = link ? micro__pool_take(k->c->pool, k->ctx, k->address, link)
+    micro_err err = link ? micro__pool_dial(k->c->pool, k->ctx, k->address, link)
                          : micro__transport_http_open(k->ctx, k->address, fd);
     k->ctx->deadline = k->deadline;
     return err;
@@ -312,11 +312,11 @@ static micro_err client_exchange(micro__call *k)
 {
     bool ours = micro__transport_is_http(k->c->transport); /* it gives way by itself */
     bool keep = false;
-    micro__link *link = NULL;
 
     if (!ours)
         micro_block_begin();
-    micro_err err = client_dial(k, &link, NULL);
+    micro__link *link = micro__pool_take(k->c->pool, k->address);
+    micro_err err = link ? MICRO_OK : client_dial(k, &link, NULL);
     if (err == MICRO_OK) {
         err = micro__call_exchange(k, link, &keep);
         micro__pool_give(k->c->pool, link, k->address, keep);

@@ -15,9 +15,8 @@ typedef struct micro__pool micro__pool;
 /* A connection that is in use: idle ones are kept in the pool. */
 typedef struct micro__link {
     micro_sock *sock;
-    uint64_t made, idle_since; /* micro__now_ms */
+    uint64_t made, idle_since; /* micro__now_coarse_ms */
     uint64_t calls;            /* made on it: Micro-Id */
-    bool pooled;               /* was idle before: the peer may have closed it meanwhile */
     struct micro__link *next;
 } micro__link;
 
@@ -29,8 +28,10 @@ typedef struct micro__pool_opts {
 MICRO_PRIVATE micro__pool *micro__pool_new(micro_transport *transport,
                                            const micro__pool_opts *opts);
 MICRO_PRIVATE void micro__pool_free(micro__pool *p);
-/* A live idle connection, else a new one (dialled until ctx->deadline). Errors are in ctx. */
-MICRO_PRIVATE micro_err micro__pool_take(micro__pool *p, micro_ctx *ctx, const char *address,
+/* A live idle connection; NULL: none. */
+MICRO_PRIVATE micro__link *micro__pool_take(micro__pool *p, const char *address);
+/* A new one, dialled until ctx->deadline. Errors are in ctx. */
+MICRO_PRIVATE micro_err micro__pool_dial(micro__pool *p, micro_ctx *ctx, const char *address,
                                          micro__link **out);
 /* Gives it back for the next call, or, keep false, closes it. */
 MICRO_PRIVATE void micro__pool_give(micro__pool *p, micro__link *k, const char *address, bool keep);
@@ -96,8 +97,8 @@ MICRO_PRIVATE micro_err micro__client_message(micro__client *c, micro_ctx *ctx, 
 MICRO_PRIVATE void micro__client_start(micro__client *c, micro__engine *e, micro_ctx *ctx,
                                        const char *service, const micro_method *method,
                                        const void *req, const micro_call_opts *opts,
-                                       const micro_nodes *nodes, size_t only,
-                                       micro_done_fn *done, micro_fn *fn, void *arg);
+                                       const micro_nodes *nodes, size_t only, micro_done_fn *done,
+                                       micro_fn *fn, void *arg);
 /* micro_call_start_all. */
 MICRO_PRIVATE size_t micro__client_start_all(micro__client *c, micro__engine *e, micro_ctx *ctx,
                                              const char *service, const micro_method *method,

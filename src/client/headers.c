@@ -6,22 +6,42 @@
 #define HEADERS_UUID 37
 #define HEADERS_NS_PER_MS 1000000u
 
-/* Names that belong to one hop or to the library; ending in '*': all that begin so. By first
- * letter, lower case. */
-static const char *const headers_kept_back[] = {
-    "accept*",           "connection", "content-*",  "expect",      "host",      "http2-settings",
-    "keep-alive",        "micro-*",    "proxy-*",    "te",          "timeout",   "trailer",
-    "transfer-encoding", "upgrade",    "user-agent", "x-hop-count", "x-micro-*",
-};
-
-static bool headers_same(micro_str key, const char *pattern)
+static bool headers_begins(micro_str key, const char *with)
 {
-    size_t n = strlen(pattern);
+    size_t n = strlen(with);
 
-    if (pattern[n - 1] != '*')
-        return micro__str_is_nocase(key, pattern);
-    return key.len >= n - 1 &&
-           micro_str_eq_nocase(micro__str(key.ptr, n - 1), micro__str(pattern, n - 1));
+    return key.len >= n && micro_str_eq_nocase(micro__str(key.ptr, n), micro__str(with, n));
+}
+
+/* Whether a name belongs to one hop or to the library. */
+static bool headers_stays(micro_str key)
+{
+    switch (key.len ? micro__lower(key.ptr[0]) : 0) {
+    case 'a':
+        return headers_begins(key, "accept");
+    case 'c':
+        return headers_begins(key, "content-") || micro__str_is_nocase(key, "connection");
+    case 'e':
+        return micro__str_is_nocase(key, "expect");
+    case 'h':
+        return micro__str_is_nocase(key, "host") || micro__str_is_nocase(key, "http2-settings");
+    case 'k':
+        return micro__str_is_nocase(key, "keep-alive");
+    case 'm':
+        return headers_begins(key, "micro-");
+    case 'p':
+        return headers_begins(key, "proxy-");
+    case 't':
+        return micro__str_is_nocase(key, "te") || micro__str_is_nocase(key, "timeout") ||
+               micro__str_is_nocase(key, "trailer") ||
+               micro__str_is_nocase(key, "transfer-encoding");
+    case 'u':
+        return micro__str_is_nocase(key, "upgrade") || micro__str_is_nocase(key, "user-agent");
+    case 'x':
+        return headers_begins(key, "x-micro-") || micro__str_is_nocase(key, "x-hop-count");
+    default:
+        return false;
+    }
 }
 
 static bool headers_travels(micro_str key, bool serving)
@@ -29,11 +49,7 @@ static bool headers_travels(micro_str key, bool serving)
     if (!serving && (micro__str_is_nocase(key, "X-Micro-From-Service") ||
                      micro__str_is_nocase(key, "User-Agent")))
         return true; /* set by the program itself */
-    char first = key.len ? micro__lower(key.ptr[0]) : 0;
-    for (size_t i = 0; i < MICRO_COUNTOF(headers_kept_back); i++)
-        if (headers_kept_back[i][0] == first && headers_same(key, headers_kept_back[i]))
-            return false;
-    return true;
+    return !headers_stays(key);
 }
 
 static void headers_put(micro_pairs *h, const char *key, micro_str value)

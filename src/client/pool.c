@@ -135,15 +135,14 @@ static void pool_sweep(micro__pool *p, uint64_t now, micro__link **dead)
 
 /* ---- taking and giving --------------------------------------------------------------------- */
 
-static micro__link *pool_idle(micro__pool *p, const char *address)
+static micro__link *pool_newest(micro__pool *p, const char *address)
 {
     micro__link *dead = NULL, *k = NULL;
-    uint64_t now = micro__now_ms();
 
     micro__lock(&p->lock);
     micro__host *h = pool_host(p, address, false);
     if (h) {
-        pool_sweep_host(p, h, now, &dead);
+        pool_sweep_host(p, h, micro__now_coarse_ms(), &dead);
         k = h->idle;
         if (k) {
             h->idle = k->next;
@@ -155,22 +154,24 @@ static micro__link *pool_idle(micro__pool *p, const char *address)
     return k;
 }
 
-MICRO_PRIVATE micro_err micro__pool_take(micro__pool *p, micro_ctx *ctx, const char *address,
-                                         micro__link **out)
+MICRO_PRIVATE micro__link *micro__pool_take(micro__pool *p, const char *address)
 {
     micro__link *k;
 
-    while ((k = pool_idle(p, address)) != NULL) {
-        if (micro__transport_alive(p->transport, k->sock)) {
-            k->next = NULL;
-            k->pooled = true;
-            *out = k;
-            return MICRO_OK;
-        }
+    while ((k = pool_newest(p, address)) != NULL) {
         k->next = NULL;
+        if (micro__transport_alive(p->transport, k->sock))
+            return k;
         pool_close_all(p, k);
     }
-    k = micro__alloc_zero(sizeof *k);
+    return NULL;
+}
+
+MICRO_PRIVATE micro_err micro__pool_dial(micro__pool *p, micro_ctx *ctx, const char *address,
+                                         micro__link **out)
+{
+    micro__link *k = micro__alloc_zero(sizeof *k);
+
     if (!k)
         return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
     micro_err err = micro__transport_dial(p->transport, ctx, address, &k->sock);
@@ -178,7 +179,7 @@ MICRO_PRIVATE micro_err micro__pool_take(micro__pool *p, micro_ctx *ctx, const c
         micro__free(k, sizeof *k);
         return err;
     }
-    k->made = micro__now_ms();
+    k->made = micro__now_coarse_ms();
     *out = k;
     return MICRO_OK;
 }
@@ -188,8 +189,8 @@ MICRO_PRIVATE void micro__pool_give(micro__pool *p, micro__link *k, const char *
     micro__link *dead = NULL;
 
     if (keep && p->o.size > 0) {
-        k->idle_since = micro__now_ms();
         micro__lock(&p->lock);
+        k->idle_since = micro__now_coarse_ms();
         pool_sweep(p, k->idle_since, &dead);
         micro__host *h = pool_host(p, address, true);
         keep = h && h->n < p->o.size;

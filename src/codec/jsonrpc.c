@@ -212,7 +212,7 @@ static inline const char *jsonrpc_step(const char *p, const char *end, bool firs
     return *p == '"' ? p : NULL;
 }
 
-/* From the quote of a name to the value. */
+/* From the quote of a name to the value, whatever the name. */
 static const char *jsonrpc_colon(const char *p, const char *end, micro_str *name, bool *escaped)
 {
     const char *from = p + 1;
@@ -228,22 +228,48 @@ static const char *jsonrpc_colon(const char *p, const char *end, micro_str *name
     return p == end ? NULL : p;
 }
 
-/* The same where the name is one of ours. Peers write no blanks and these three, mostly. */
+/* The value, if the name is this one and no blank follows; else NULL. */
+static inline const char *jsonrpc_usual(const char *p, const char *end, const char *name)
+{
+    size_t n = strlen(name);
+    bool same = (size_t)(end - p) > n && (unsigned char)p[n] > ' ' && memcmp(p, name, n) == 0;
+
+    return same ? p + n : NULL;
+}
+
+/* The same for names of ours as peers mostly write them. NULL: look at it closely. */
+static const char *jsonrpc_ours(const char *p, const char *end, enum jsonrpc_name *which)
+{
+    switch (end - p > 1 ? p[1] : 0) {
+    case 'm':
+        *which = JSONRPC_METHOD;
+        return jsonrpc_usual(p, end, "\"method\":");
+    case 'p':
+        *which = JSONRPC_PARAMS;
+        return jsonrpc_usual(p, end, "\"params\":");
+    case 'r':
+        *which = JSONRPC_RESULT;
+        return jsonrpc_usual(p, end, "\"result\":");
+    case 'e':
+        *which = JSONRPC_ERROR;
+        return jsonrpc_usual(p, end, "\"error\":");
+    case 'i':
+        *which = JSONRPC_ID;
+        return jsonrpc_usual(p, end, "\"id\":");
+    default:
+        return NULL;
+    }
+}
+
+/* From the quote of a name to the value. */
 static const char *jsonrpc_named(const char *p, const char *end, enum jsonrpc_name *which)
 {
+    const char *value = jsonrpc_ours(p, end, which);
     micro_str name;
     bool escaped;
 
-    if (end - p > 9 && (unsigned char)p[9] > ' ') {
-        if (memcmp(p, "\"method\":", 9) == 0 || memcmp(p, "\"params\":", 9) == 0) {
-            *which = p[1] == 'm' ? JSONRPC_METHOD : JSONRPC_PARAMS;
-            return p + 9;
-        }
-    }
-    if (end - p > 5 && (unsigned char)p[5] > ' ' && memcmp(p, "\"id\":", 5) == 0) {
-        *which = JSONRPC_ID;
-        return p + 5;
-    }
+    if (value)
+        return value;
     p = jsonrpc_colon(p, end, &name, &escaped);
     if (p)
         *which = jsonrpc_name_of(name, escaped);

@@ -76,7 +76,9 @@ MICRO_PRIVATE bool micro__http_token(micro_str s)
     X(X_MICRO_ID, "x-micro-id", 'x', 'd') \
     X(X_MICRO_ERROR, "x-micro-error", 'x', 'r') \
     X(X_MICRO_TARGET, "x-micro-target", 'x', 't') \
-    X(HOP_COUNT, "x-hop-count", 'x', 't')
+    X(HOP_COUNT, "x-hop-count", 'x', 't') \
+    X(TRACEPARENT, "traceparent", 't', 't') \
+    X(TRACESTATE, "tracestate", 't', 'e')
 
 typedef struct http_parse_name {
     uint8_t len;

@@ -64,6 +64,8 @@ enum micro__http_known {
     MICRO__H_X_MICRO_ERROR,
     MICRO__H_X_MICRO_TARGET,
     MICRO__H_HOP_COUNT,
+    MICRO__H_TRACEPARENT,
+    MICRO__H_TRACESTATE,
     MICRO__H_COUNT
 };
 

@@ -197,16 +197,22 @@ static void dispatch_metadata(dispatch *d)
     const char *type = h->known[MICRO__H_CONTENT_TYPE].ptr,
                *timeout = h->known[MICRO__H_TIMEOUT].ptr, *host = h->known[MICRO__H_HOST].ptr,
                *hops = h->known[MICRO__H_HOP_COUNT].ptr;
-    size_t n = 0;
+    micro_pair *to = h->headers, *end = to + h->nheaders;
 
-    for (size_t i = 0; i < h->nheaders; i++) {
-        const char *v = h->headers[i].value.ptr;
+    for (const micro_pair *p = to; p < end; p++) {
+        const char *v = p->value.ptr;
         if (v != type && v != timeout && v != host && v != hops)
-            h->headers[n++] = h->headers[i];
+            *to++ = *p;
     }
     d->ctx->metadata.ptr = h->headers;
-    d->ctx->metadata.len = n;
+    d->ctx->metadata.len = (size_t)(to - h->headers);
     d->ctx->metadata.cap = 0;
+}
+
+static bool dispatch_is_traced(const dispatch *d)
+{
+    return d->s->trace || d->head->known[MICRO__H_TRACEPARENT].ptr ||
+           d->head->known[MICRO__H_TRACESTATE].ptr;
 }
 
 static void dispatch_deadline(dispatch *d)
@@ -234,7 +240,8 @@ MICRO_PRIVATE void micro__dispatch_surroundings(dispatch *d, const micro__route 
 
     ctx->hops = dispatch_hops(d); /* while its header is there */
     dispatch_metadata(d);
-    micro__trace_accept(ctx, d->s->trace);
+    if (dispatch_is_traced(d))
+        micro__trace_accept(ctx, d->s->trace);
     dispatch_deadline(d);
     ctx->svc = d->s->svc;
     ctx->state = route->state;
