@@ -345,6 +345,132 @@ TEST(http_broker_outlives_garbage)
     httpb_teardown(&f);
 }
 
+/* ---- while nobody subscribes --------------------------------------------------------------- */
+
+/* The memory registry, whose look-ups can be made to wait, and whose news to be lost. */
+typedef struct httpb_gate {
+    micro_registry base;
+    micro_registry *real;
+    atomic_bool shut, mute;
+    atomic_int asked;
+} httpb_gate;
+
+typedef struct httpb_watcher {
+    httpb_gate *gate;
+    micro_watch *real;
+    micro_watch_fn *fn;
+    void *arg;
+} httpb_watcher;
+
+static micro_err httpb_gate_get(micro_registry *reg, micro_ctx *ctx, const char *name,
+                                micro_entries *out)
+{
+    httpb_gate *g = (httpb_gate *)reg;
+
+    atomic_fetch_add(&g->asked, 1);
+    while (atomic_load(&g->shut) && !micro_ctx_canceled(ctx))
+        raw_sleep(1);
+    return micro_ctx_canceled(ctx) ? MICRO_ETIMEDOUT : micro_registry_get(g->real, ctx, name, out);
+}
+
+static void httpb_gate_news(void *arg, enum micro_change what, const micro_entry *entry)
+{
+    const httpb_watcher *w = arg;
+
+    if (!atomic_load(&w->gate->mute))
+        w->fn(w->arg, what, entry);
+}
+
+static micro_err httpb_gate_watch(micro_registry *reg, const char *name, micro_watch_fn *fn,
+                                  void *arg, micro_watch **out)
+{
+    httpb_gate *g = (httpb_gate *)reg;
+    httpb_watcher *w = calloc(1, sizeof *w);
+
+    w->gate = g;
+    w->fn = fn;
+    w->arg = arg;
+    *out = (micro_watch *)(void *)w;
+    return micro_registry_watch(g->real, name, httpb_gate_news, w, &w->real);
+}
+
+static void httpb_gate_unwatch(micro_registry *reg, micro_watch *watch)
+{
+    httpb_watcher *w = (httpb_watcher *)(void *)watch;
+
+    micro_registry_unwatch(((httpb_gate *)reg)->real, w->real);
+    free(w);
+}
+
+static const micro_registry_ops httpb_gate_ops = {
+    .size_ = sizeof(micro_registry_ops),
+    .name = "gate",
+    .get = httpb_gate_get,
+    .watch = httpb_gate_watch,
+    .unwatch = httpb_gate_unwatch,
+};
+
+static atomic_int httpb_skew; /* seconds */
+
+static int httpb_skewed(clockid_t id, struct timespec *at)
+{
+    int rc = clock_gettime(id, at);
+
+    at->tv_sec += atomic_load(&httpb_skew);
+    return rc;
+}
+
+static micro_err httpb_send(micro_ctx *ctx)
+{
+    const events_msg m = { .id = micro_s("1") };
+
+    micro_ctx_reset(ctx);
+    micro_ctx_set_timeout(ctx, 20000); /* whoever waits at a shut gate */
+    return events_one_publish(ctx, &m);
+}
+
+/* That nobody subscribes is remembered, until the registry tells of somebody; and it is looked at
+ * again behind the publisher's back, in case that was lost. */
+TEST_OF_THREADS(overlap, http_broker_does_not_wait_for_nobody)
+{
+    httpb_gate g = { .base = { &httpb_gate_ops }, .real = micro_registry_memory_new() };
+    micro_err err = MICRO_ENOTFOUND;
+    httpb_fixture f;
+
+    micro__sys.clock_gettime = httpb_skewed;
+    micro_service *svc = micro_service_new(.name = "publisher", .registry = &g.base);
+    micro_ctx *ctx = micro_ctx_new(svc);
+    CHECK_EQ_INT(httpb_send(ctx), MICRO_ENOTFOUND);
+    for (int i = 0; i < 3; i++) {
+        int asked = atomic_load(&g.asked);
+        atomic_store(&g.shut, true);
+        atomic_fetch_add(&httpb_skew, 5);
+        CHECK_EQ_INT(httpb_send(ctx), MICRO_ENOTFOUND);
+        CHECK(raw_until(&g.asked, asked + 1) > asked);
+        atomic_store(&g.shut, false);
+    }
+    REQUIRE(httpb_setup(&f, NULL));
+    CHECK_EQ_INT(httpb_send(ctx), MICRO_OK);
+    CHECK_EQ_INT(events_wait(&f.seen, 1), 1);
+    httpb_teardown(&f);
+    atomic_fetch_add(&httpb_skew, 5);
+    CHECK_EQ_INT(httpb_send(ctx), MICRO_ENOTFOUND);
+    atomic_store(&g.mute, true);
+    REQUIRE(httpb_setup(&f, NULL));
+    for (int i = 0; i < 1000 && err == MICRO_ENOTFOUND; i++) {
+        atomic_fetch_add(&httpb_skew, 2);
+        err = httpb_send(ctx);
+        raw_sleep(5);
+    }
+    CHECK_EQ_INT(err, MICRO_OK);
+    CHECK_EQ_INT(events_wait(&f.seen, 1), 1);
+    atomic_store(&g.mute, false);
+    httpb_teardown(&f);
+    micro_ctx_free(ctx);
+    micro_service_free(svc);
+    micro_registry_free(g.real);
+}
+
 /* ---- many at once -------------------------------------------------------------------------- */
 
 #define HTTPB_HEAD(method, target, version, line) \

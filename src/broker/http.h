@@ -22,6 +22,8 @@ typedef struct micro__http_topic {
     uint64_t asked;                /* when all three names were */
     unsigned news;                 /* as of then */
     bool wanted;                   /* to be asked for in the background */
+    bool nobody;                   /* was there, when asked, and no news has come since */
+    uint64_t heard;                /* when the last news of its subscribers came */
     struct micro__http_plan *plan; /* of the last publication; NULL: nobody subscribed */
     char name[];                   /* topic:TOPIC */
 } micro__http_topic;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Who subscribes to a topic: three names of the registry, through a cache. A topic that is new to
- * this process is waited for; after that only what is known counts, and what may have come under a
- * name that nobody had is asked for in the background. */
+ * this process is waited for; after that only what is known counts, that nobody subscribes too, and
+ * what may have come is asked for in the background. */
 #include "http.h"
 
 #define FIND_AGAIN_MS 60000u
+#define FIND_NOBODY_MS 1000u  /* the same for a topic that nobody subscribes to */
+#define FIND_SETTLED_MS 2000u /* after news the cache may still remember that there was nobody */
 #define FIND_BACKGROUND_MS 5000
 #define FIND_TOPICS_MAX 1024u
 
@@ -15,6 +17,17 @@ static bool find_is_ours(micro_str name)
     return micro__str_starts(name, MICRO__HTTP_TOPIC) || micro__str_ends(name, "micro.http.broker");
 }
 
+/* Of a subscriber to the topic, under whichever name. */
+static bool find_is_of(const micro_entry *entry, const micro__http_topic *t)
+{
+    bool shared = !micro__str_starts(entry->name, MICRO__HTTP_TOPIC), found = false;
+
+    for (size_t i = 0; shared && !found && i < entry->nodes.len; i++)
+        found = micro__str_is(micro__pairs_get(&entry->nodes.ptr[i].metadata, "topic"),
+                              t->name + strlen(MICRO__HTTP_TOPIC));
+    return shared ? found : micro__str_is(entry->name, t->name);
+}
+
 static void find_news(void *arg, enum micro_change what, const micro_entry *entry)
 {
     micro__http_broker *b = arg;
@@ -22,6 +35,13 @@ static void find_news(void *arg, enum micro_change what, const micro_entry *entr
     if (what == MICRO_DELETED || !find_is_ours(entry->name))
         return;
     atomic_fetch_add(&b->news, 1);
+    micro__lock(&b->lock);
+    for (micro__http_topic *t = b->topics; t; t = t->next)
+        if (find_is_of(entry, t)) {
+            t->nobody = false;
+            t->heard = micro__now_ms();
+        }
+    micro__unlock(&b->lock);
     for (size_t i = 0; i < entry->nodes.len; i++)
         micro__pipelines_retry(b->out, entry->nodes.ptr[i].address.ptr);
 }
@@ -165,9 +185,16 @@ static void find_background(void *arg)
     }
 }
 
-/* Whether this topic is new here; one of which is known what there was some time ago is asked for
- * again. *plan: the last one, held. */
-static bool find_first_time(micro__http_broker *b, const char *name, micro__http_plan **plan)
+/* What is known of a topic when something is published to it. */
+typedef struct find_known {
+    bool first;  /* nothing: it is new here */
+    bool nobody; /* subscribes, as far as the registry has told */
+    unsigned news;
+    micro__http_plan *plan; /* of the last publication, held; NULL: none */
+} find_known;
+
+/* One of which is known what there was some time ago is asked for again. */
+static find_known find_look(micro__http_broker *b, const char *name)
 {
     unsigned news = atomic_load(&b->news);
     uint64_t now = micro__now_ms();
@@ -175,13 +202,14 @@ static bool find_first_time(micro__http_broker *b, const char *name, micro__http
 
     micro__lock(&b->lock);
     micro__http_topic *t = find_topic(b, name);
-    bool first = !t || !t->asked;
-    *plan = t ? micro__http_plan_hold(t->plan) : NULL;
-    bool again = t && (t->news != news || now - t->asked > FIND_AGAIN_MS);
-    if (t && (first || again)) {
+    find_known known = { .first = !t || !t->asked, .nobody = t && t->nobody, .news = news };
+    known.plan = t ? micro__http_plan_hold(t->plan) : NULL;
+    bool again = t && (t->news != news || now - t->asked > FIND_AGAIN_MS ||
+                       (t->nobody && now - t->asked > FIND_NOBODY_MS));
+    if (t && (known.first || again)) {
         t->asked = now;
         t->news = news;
-        t->wanted = !first;
+        t->wanted = !known.first;
         post = t->wanted && !b->asking;
         b->asking |= post;
     }
@@ -191,7 +219,7 @@ static bool find_first_time(micro__http_broker *b, const char *name, micro__http
         b->asking = false;
         micro__unlock(&b->lock);
     }
-    return first;
+    return known;
 }
 
 /* The shared names are asked for beside the topic's own: what a registry waits for is waited for
@@ -250,23 +278,36 @@ static void find_keep(micro__http_broker *b, const char *name, micro__http_plan 
     if (t) {
         micro__http_plan *before = t->plan;
         t->plan = old;
+        t->nobody = false;
         old = before;
     }
     micro__unlock(&b->lock);
     micro__http_plan_drop(b, old);
 }
 
-static micro_err find_anew(micro__http_broker *b, micro_ctx *ctx, const char *topic,
-                           const char *const *names, bool first, const micro_nodes **sets,
-                           micro__http_plan **out)
+/* All names have been asked for, and nobody was there. Whoever comes is told of by the watch. */
+static void find_nobody(micro__http_broker *b, const char *name, unsigned news)
 {
-    micro_err err = first ? MICRO_ENOTFOUND : find_plan(ctx, topic, sets, out);
+    micro__lock(&b->lock);
+    micro__http_topic *t = find_topic(b, name);
+    if (t && b->watch && atomic_load(&b->news) == news)
+        t->nobody = !t->heard || micro__now_ms() - t->heard > FIND_SETTLED_MS;
+    micro__unlock(&b->lock);
+}
 
-    if (err != MICRO_ENOTFOUND)
+static micro_err find_anew(micro__http_broker *b, micro_ctx *ctx, const char *topic,
+                           const char *const *names, const find_known *known,
+                           const micro_nodes **sets, micro__http_plan **out)
+{
+    micro_err err = known->first ? MICRO_ENOTFOUND : find_plan(ctx, topic, sets, out);
+
+    if (err != MICRO_ENOTFOUND || known->nobody)
         return err;
     find_ahead(b, sets);
     micro_err asked = find_sets(b, ctx, names, true, sets);
     err = find_plan(ctx, topic, sets, out);
+    if (err == MICRO_ENOTFOUND && asked == MICRO_OK)
+        find_nobody(b, names[0], known->news);
     return err == MICRO_ENOTFOUND && asked != MICRO_OK
                ? micro__ctx_local(ctx, asked, "%s", micro_strerror(asked))
                : err;
@@ -282,11 +323,12 @@ MICRO_PRIVATE micro_err micro__http_find(micro__http_broker *b, micro_ctx *ctx, 
     if (!micro__http_names(ctx, topic, names))
         return micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
     find_watch(b);
-    bool first = find_first_time(b, names[0], out);
+    find_known known = find_look(b, names[0]);
+    *out = known.plan;
     micro_ignore(find_sets(b, ctx, names, false, sets));
     if (!*out || !micro__http_plan_is_of(*out, sets)) {
         micro__http_plan_drop(b, *out);
-        err = find_anew(b, ctx, topic, names, first, sets, out);
+        err = find_anew(b, ctx, topic, names, &known, sets, out);
         if (err == MICRO_OK)
             find_keep(b, names[0], *out);
     }
