@@ -594,7 +594,8 @@ MICRO_API MICRO_CHECKED micro_err micro_ctx_wait(micro_ctx *ctx);
  * returning: OK (or the EOS that recv gave it) is a good end, an error reaches the caller's recv.
  * Callbacks: the handler calls on_req and returns; the stream lives on without a thread. The caller
  * has both forms too. Where micro_poll drives, a straight-line handler keeps all else waiting, and
- * a caller that waits for a service of its own thread drives it meanwhile.
+ * a caller that waits for a service of its own thread drives it meanwhile; two on one thread that
+ * wait for each other get EBUSY.
  *
  * A handler's ctx has no deadline, and is canceled when its caller is gone without having ended
  * the stream. Callers of 2018 end by closing: that is a good end; a broken connection cancels. */
@@ -925,7 +926,7 @@ MICRO_API MICRO_CHECKED micro_err micro_broker_subscribe(micro_broker *broker, m
 MICRO_API void micro_broker_unsubscribe(micro_broker *broker, micro_sub *sub);
 
 /* http: point to point over the registry; each process listens at address (host:port, NULL: any
- * free port) for what its subscriptions get. memory: this process.
+ * free port) for what its subscriptions get. memory: this process; services of any kind share it.
  * Services that share an http broker share a registry, and micro_poll drives all of them or none:
  * else the start of the second is EINVAL.
  * [you: micro_broker_free | NULL: ENOMEM | any; free last] */

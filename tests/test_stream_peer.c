@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 
 #define PEER_BACK "Micro-Stream: 1\r\nMicro-Id: 1\r\nMicro-Endpoint: Chat.Back\r\n"
+#define PEER_ECHO "Micro-Stream: 1\r\nMicro-Id: 1\r\nMicro-Endpoint: Chat.Echo\r\n"
 
 static int peer_open(chat_fixture *f, const char *lines)
 {
@@ -347,9 +348,60 @@ TEST(peer_that_this_thread_drives)
     CHECK_EQ_INT(chat_back_recv_rsp(st, &m), MICRO_EOS);
     CHECK_EQ_INT(atomic_load(&chat_seen.ended), 1);
     micro_stream_close(st, MICRO_OK);
-    micro_ctx_set_timeout(f.ctx, 200); /* a handler that waits for its caller, who is beneath it */
-    REQUIRE(CHECK_EQ_INT(chat_echo(f.ctx, "chat", &st), MICRO_OK));
-    CHECK_EQ_INT(chat_echo_recv_rsp(st, &m), MICRO_ETIMEDOUT);
+    /* A handler that waits for somebody else, while its thread's caller has that much time. */
+    int fd = raw_connect(micro_service_address(f.server));
+    raw_post(fd, PEER_ECHO, "{}");
+    micro_ctx_set_timeout(f.ctx, 200);
+    REQUIRE(CHECK_EQ_INT(chat_back(f.ctx, "chat", &st), MICRO_OK));
+    CHECK_EQ_INT(chat_back_recv_rsp(st, &m), MICRO_ETIMEDOUT);
     CHECK_EQ_INT(chat_seen.err, MICRO_ETIMEDOUT);
+    close(fd);
+    chat_finish(&f);
+}
+
+/* One that waits for its caller, who is beneath it, would wait for ever. */
+TEST(peer_beneath_is_not_waited_for)
+{
+    chat_fixture f;
+    micro_stream *st;
+    chat_msg m = { 1, micro_s("to myself") };
+
+    REQUIRE(chat_begin_with(&f, (micro_service_opts){ .loops = MICRO_OFF }));
+    REQUIRE(CHECK_EQ_INT(chat_echo(f.ctx, "chat", &st), MICRO_OK));
+    CHECK_EQ_INT(chat_echo_send_req(st, &m), MICRO_OK);
+    CHECK_EQ_INT(chat_echo_recv_rsp(st, &m), MICRO_OK);
+    CHECK_EQ_INT(m.count, 1);
+    CHECK_EQ_INT(chat_echo_recv_rsp(st, &m), 500);
+    CHECK(strstr(micro_ctx_strerror(f.ctx), "the caller waits on this very thread"));
+    CHECK_EQ_INT(chat_seen.err, MICRO_EBUSY);
+    chat_finish(&f);
+}
+
+static atomic_int peer_inside_err;
+
+static void peer_inside(void *arg)
+{
+    chat_fixture *f = arg;
+    micro_ctx *ctx = micro_ctx_new(f->client);
+    micro_stream *st;
+    chat_msg m;
+
+    if (CHECK_EQ_INT(chat_echo(ctx, "chat", &st), MICRO_OK)) {
+        atomic_store(&peer_inside_err, chat_echo_recv_rsp(st, &m));
+        CHECK(strstr(micro_ctx_strerror(ctx), "once its own handler has returned"));
+    }
+    micro_ctx_free(ctx);
+}
+
+/* Nor a service that nobody can drive, since its thread is in a callback. */
+TEST(peer_that_nobody_drives_is_not_waited_for)
+{
+    chat_fixture f;
+
+    REQUIRE(chat_begin_with(&f, (micro_service_opts){ .loops = MICRO_OFF }));
+    CHECK_EQ_INT(micro_post(f.server, 0, peer_inside, &f), MICRO_OK);
+    for (int i = 0; i < 10000 && !atomic_load(&peer_inside_err); i++)
+        micro_ignore(micro_poll(f.server, 1));
+    CHECK_EQ_INT(atomic_load(&peer_inside_err), MICRO_EBUSY);
     chat_finish(&f);
 }

@@ -159,7 +159,8 @@ struct micro__engine {
     micro__thread *poll_thread;
     MICRO__ATOMIC(const void *) driver; /* micro__thread_mark of whoever steps it */
     uint64_t patience; /* of that thread, when it waits for an answer itself; 0: no limit */
-    void *block;       /* what it and its loops were allocated as */
+    const struct micro__pipe *beneath; /* what it waits at then; NULL: it does not */
+    void *block;                       /* what it and its loops were allocated as */
     size_t block_size;
     /* the pool */
     micro__mutex lock;

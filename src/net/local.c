@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls to a port that this very thread drives: while it waits for a reply it would serve nobody,
  * so the request is served here and now, without a socket. */
-#include "engine.h"
+#include "pipe.h"
 
 #define LOCAL_DEPTH 16      /* of such calls within each other: they share one stack */
 #define LOCAL_BUF_MAX 65536 /* more is not kept */
@@ -91,15 +91,17 @@ MICRO_PRIVATE bool micro__local_alive(uint64_t id)
     return local_port(id) != NULL;
 }
 
-MICRO_PRIVATE bool micro__local_drive(uint64_t id, int timeout_ms, uint64_t until)
+MICRO_PRIVATE bool micro__local_drive(const micro__pipe *p, int timeout_ms, uint64_t until)
 {
-    micro__port *p = micro__engine_inside() ? NULL : local_port(id);
+    micro__port *port = micro__engine_inside() ? NULL : local_port(p->local);
 
-    if (!p)
+    if (!port)
         return false;
-    micro__engine *e = p->e;
+    micro__engine *e = port->e;
     e->patience = until;
+    e->beneath = p;
     micro__engine_drive(e, timeout_ms);
+    e->beneath = NULL;
     e->patience = 0;
     return true;
 }

@@ -6,6 +6,7 @@
 #define PIPE_KEEP 16384   /* a bigger buffer for what is sent is not kept */
 #define PIPE_STEP_MS 10   /* of a loop that this thread drives while it waits */
 #define PIPE_STALL_MS 100 /* between two looks at the clock while a peer does not read */
+#define PIPE_LAST_MS 50   /* for what is on its way, where nothing can follow */
 
 enum { PIPE_STILL, PIPE_KICKED, PIPE_RETIRED }; /* kicked */
 
@@ -224,10 +225,27 @@ static micro_err pipe_ready(micro__pipe *p, int what, uint64_t until)
         micro_err err = micro__fd_wait(p->fd, what, now);
         if (err != MICRO_ETIMEDOUT || (until && now >= until))
             return err;
-        if (!micro__local_drive(p->local, PIPE_STEP_MS, until))
+        if (!micro__local_drive(p, PIPE_STEP_MS, until))
             break;
     }
     return micro__seat_wait(p->fd, what, until);
+}
+
+/* Why this wait cannot end, but for what is on its way already; NULL: it can. */
+static const char *pipe_hopeless(const micro__pipe *p)
+{
+    const micro__pipe *beneath = p->loop ? p->loop->e->beneath : NULL;
+
+    if (beneath && micro__sock_are_ends(p->fd, beneath->fd))
+        return "the caller waits on this very thread: a handler with callbacks can serve it";
+    if (p->local && micro__engine_inside() && micro__local_alive(p->local))
+        return "it is this very thread that drives the service, once its own handler has returned";
+    return NULL;
+}
+
+static uint64_t pipe_sooner(uint64_t a, uint64_t b)
+{
+    return a && (!b || a < b) ? a : b;
 }
 
 static micro_err pipe_wait(micro__pipe *p, micro_ctx *ctx, int what, uint64_t until)
@@ -236,15 +254,17 @@ static micro_err pipe_wait(micro__pipe *p, micro_ctx *ctx, int what, uint64_t un
 
     if (err != MICRO_OK)
         return err;
-    if (ctx->deadline && (!until || ctx->deadline < until))
-        until = ctx->deadline;
-    uint64_t patience = p->loop ? p->loop->e->patience : 0;
-    if (patience && (!until || patience < until))
-        until = patience;
-    err = pipe_ready(p, what, until);
+    until = pipe_sooner(pipe_sooner(ctx->deadline, until), p->loop ? p->loop->e->patience : 0);
+    const char *hopeless = pipe_hopeless(p);
+    uint64_t last = hopeless ? micro__now_ms() + PIPE_LAST_MS : 0;
+    err = pipe_ready(p, what, pipe_sooner(last, until));
     micro_err state = micro__ctx_check(ctx, ctx->deadline);
     if (state != MICRO_OK)
         return state;
+    if (err == MICRO_ETIMEDOUT && last && micro__now_ms() >= last) {
+        p->problem = hopeless;
+        return MICRO_EBUSY;
+    }
     return err == MICRO_EIO ? MICRO_OK : err; /* the read or write will tell */
 }
 

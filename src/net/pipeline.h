@@ -51,7 +51,7 @@ struct micro__pipelines {
     micro__engine *engine;
     micro__pipelines_opts o;
     micro__mutex lock;
-    micro__cond changed; /* there is room, or a pipeline has ended */
+    micro__cond changed;          /* there is room, or a pipeline has ended */
     micro__pipeline *list, **end; /* in the order of their making */
     micro__pipeline *found;       /* last; NULL: none */
     enum { MICRO__PIPELINE_OPEN, MICRO__PIPELINE_FLUSH, MICRO__PIPELINE_DROP } closing;

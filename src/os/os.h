@@ -233,6 +233,8 @@ MICRO_PRIVATE bool micro__fd_ready(int fd, int what, int us); /* waits so long a
 /* Of any descriptor, waiting: > 0 bytes, 0 the end, EIO. */
 MICRO_PRIVATE long micro__fd_read(int fd, void *data, size_t len);
 MICRO_PRIVATE bool micro__sock_peer(int fd, micro__addr *out); /* where it leads to */
+/* They lead to each other. Of sockets with a path that is not known: false. */
+MICRO_PRIVATE bool micro__sock_are_ends(int a, int b);
 MICRO_PRIVATE void micro__sock_probe(int fd);    /* a silent peer too, so that its end is noticed */
 MICRO_PRIVATE void micro__sock_end(int fd);      /* ours: the peer reads to the end */
 MICRO_PRIVATE void micro__sock_shutdown(int fd); /* both ways: wakes whoever waits for it */

@@ -274,6 +274,17 @@ MICRO_PRIVATE bool micro__sock_is_near(int fd)
     return socket_ends(fd, &own, &peer) && micro__addr_same_host(&own, &peer);
 }
 
+MICRO_PRIVATE bool micro__sock_are_ends(int a, int b)
+{
+    micro__addr own[2], peer[2];
+
+    return socket_ends(a, &own[0], &peer[0]) && socket_ends(b, &own[1], &peer[1]) &&
+           micro__addr_family(&peer[0]) != AF_UNIX && micro__addr_same_host(&own[0], &peer[1]) &&
+           micro__addr_same_host(&own[1], &peer[0]) &&
+           micro__addr_port(&own[0]) == micro__addr_port(&peer[1]) &&
+           micro__addr_port(&own[1]) == micro__addr_port(&peer[0]);
+}
+
 static micro_err socket_connect_failed(int *fd, int error, char why[128])
 {
     micro__fd_close(*fd);
