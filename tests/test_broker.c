@@ -357,6 +357,71 @@ TEST(broker_refuses_what_makes_no_sense)
     }
 }
 
+/* ---- services of different kinds ------------------------------------------------------------- */
+
+typedef struct broker_place {
+    pthread_t thread; /* of the handler */
+    atomic_int n;
+} broker_place;
+
+static micro_err broker_note_place(micro_ctx *ctx, const events_msg *msg)
+{
+    broker_place *place = micro_ctx_state(ctx);
+
+    (void)msg;
+    place->thread = pthread_self();
+    atomic_fetch_add(&place->n, 1);
+    return MICRO_OK;
+}
+
+static void broker_send_to(micro_service *from, micro_service *polled, broker_place *to, int want)
+{
+    const events_msg m = { .id = micro_s("1") };
+    micro_ctx *ctx = micro_ctx_new(from);
+
+    CHECK_EQ_INT(events_one_publish(ctx, &m), MICRO_OK);
+    for (int i = 0; i < 10000 && atomic_load(&to->n) < want; i++) {
+        micro_err err = micro_poll(polled, 1);
+        if (err != MICRO_OK && err != MICRO_EAGAIN)
+            raw_sleep(1); /* threads drive it */
+    }
+    CHECK_EQ_INT(atomic_load(&to->n), want);
+    micro_ctx_free(ctx);
+}
+
+/* One that the program drives and one that threads drive have a memory broker in common: handlers
+ * run where their own service's do, whoever was there first, and go on when the other has gone. */
+TEST_OF_THREADS(own, broker_memory_is_for_services_of_any_kind)
+{
+    for (int first = 0; first < 2; first++) {
+        micro_registry *reg = micro_registry_memory_new();
+        micro_broker *broker = micro_broker_memory_new();
+        broker_place places[2] = { { .n = 0 }, { .n = 0 } };
+        micro_service *svc[2];
+        for (int k = 0; k < 2; k++) {
+            int i = k ^ first; /* 0: driven by us */
+            svc[i] = micro_service_new(.name = i ? "threads" : "polled", .registry = reg,
+                                       .broker = broker, .address = "127.0.0.1:0",
+                                       .loops = i ? 1 : MICRO_OFF, .drain_ms = 1000);
+            events_one_subscribe_with(svc[i], broker_note_place, &places[i],
+                                      MICRO_OPTS(micro_subscribe_opts, .queue = NULL));
+            REQUIRE(CHECK_EQ_INT(micro_service_start(svc[i]), MICRO_OK));
+        }
+        for (int from = 0; from < 2; from++) {
+            broker_send_to(svc[from], svc[0], &places[0], from + 1);
+            CHECK_EQ_INT(raw_until(&places[1].n, from + 1), from + 1);
+            CHECK(pthread_equal(places[0].thread, pthread_self()));
+            CHECK(!pthread_equal(places[1].thread, pthread_self()));
+        }
+        micro_service_free(svc[first]);
+        broker_send_to(svc[!first], svc[!first], &places[!first], 3);
+        CHECK_EQ_INT(atomic_load(&places[first].n), 2);
+        micro_service_free(svc[!first]);
+        micro_broker_free(broker);
+        micro_registry_free(reg);
+    }
+}
+
 /* ---- a broker of the program's own ---------------------------------------------------------- */
 
 static const micro_broker_ops broker_nothing_ops = { .size_ = sizeof(micro_broker_ops),

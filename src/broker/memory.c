@@ -1,45 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory broker: one list of subscriptions for the whole process, shared by all brokers of this
- * kind. */
+ * kind; their handlers run where their service's do. */
 #include "broker.h"
 
-typedef struct membroker {
-    micro_broker base;
-    micro__engine *engine; /* of the service that connected first; NULL: not connected */
-    int connected;
-} membroker;
-
 static struct {
-    micro__mutex lock; /* of the list and of all brokers */
+    micro__mutex lock;
     micro_sub *subs;
 } membroker_map = { .lock = MICRO__MUTEX_INIT };
-
-static micro_err membroker_connect(micro_broker *base, micro_ctx *ctx, micro_service *svc)
-{
-    membroker *b = (membroker *)base;
-    micro__engine *e;
-    micro_err err = micro__service_engine_of(svc, &e);
-
-    (void)ctx;
-    if (err != MICRO_OK)
-        return err;
-    micro__lock(&membroker_map.lock);
-    if (!b->connected++)
-        b->engine = e;
-    micro__unlock(&membroker_map.lock);
-    return MICRO_OK;
-}
-
-static void membroker_disconnect(micro_broker *base, int drain_ms)
-{
-    membroker *b = (membroker *)base;
-
-    (void)drain_ms; /* what was published has been delivered */
-    micro__lock(&membroker_map.lock);
-    if (!--b->connected)
-        b->engine = NULL;
-    micro__unlock(&membroker_map.lock);
-}
 
 /* ---- publish ------------------------------------------------------------------------------- */
 
@@ -115,13 +82,15 @@ static micro_err membroker_subscribe(micro_broker *base, micro_ctx *ctx, const c
                                      const micro_subscribe_opts *opts, micro_event_fn *event,
                                      void *arg, micro_sub **out)
 {
-    membroker *b = (membroker *)base;
-    micro_sub *s = micro__alloc_zero(sizeof *s);
+    micro__engine *e;
+    micro_err err = micro__service_engine_of(ctx->svc, &e);
+    micro_sub *s = err == MICRO_OK ? micro__alloc_zero(sizeof *s) : NULL;
 
+    (void)base;
     if (!s)
-        return MICRO_ENOMEM;
+        return err != MICRO_OK ? err : MICRO_ENOMEM;
     s->free = membroker_sub_free;
-    micro_err err = micro__sub_init(s, ctx->svc, b->engine, topic, opts, event, arg);
+    err = micro__sub_init(s, ctx->svc, e, topic, opts, event, arg);
     if (err != MICRO_OK) {
         micro__sub_drop(s);
         return err;
@@ -145,14 +114,12 @@ static micro_err membroker_unsubscribe(micro_broker *base, micro_sub *sub, int d
 
 static void membroker_free(micro_broker *base)
 {
-    micro__free(base, sizeof(membroker));
+    micro__free(base, sizeof *base);
 }
 
 static const micro_broker_ops membroker_ops = {
     .size_ = sizeof(micro_broker_ops),
     .name = "memory",
-    .connect = membroker_connect,
-    .disconnect = membroker_disconnect,
     .publish = membroker_publish,
     .subscribe = membroker_subscribe,
     .unsubscribe = membroker_unsubscribe,
@@ -161,10 +128,9 @@ static const micro_broker_ops membroker_ops = {
 
 MICRO_API micro_broker *micro_broker_memory_new(void)
 {
-    membroker *b = micro__alloc_zero(sizeof *b);
+    micro_broker *b = micro__alloc_zero(sizeof *b);
 
-    if (!b)
-        return NULL;
-    b->base.ops = &membroker_ops;
-    return &b->base;
+    if (b)
+        b->ops = &membroker_ops;
+    return b;
 }
