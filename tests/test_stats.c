@@ -2,6 +2,7 @@
 /* What endpoints count: requests, errors by kind, what runs, latencies; as Debug.Stats tells it. */
 #include "chat.h"
 #include "events.h"
+#include "failing.h"
 
 #include "server/server.h"
 
@@ -91,6 +92,30 @@ TEST(stats_outcomes_and_what_runs)
     micro__stats_end(NULL, ctxs[0], micro__stats_begin(NULL, ctxs[0]), MICRO__DONE_OK);
     micro__stats_read(NULL, &sum);
     CHECK_EQ_UINT(sum.requests, 0);
+    for (size_t i = 0; i < MICRO_COUNTOF(ctxs); i++)
+        micro_ctx_free(ctxs[i]);
+    micro__stats_free(s);
+}
+
+/* Each way: in the shard that is always there, in one that is made, and where none can be. */
+TEST(stats_counts_without_memory)
+{
+    micro__stats *s = micro__stats_new();
+    micro_ctx *ctxs[8];
+    micro__stats_sum sum;
+
+    REQUIRE(s != NULL);
+    for (size_t i = 0; i < MICRO_COUNTOF(ctxs); i++)
+        ctxs[i] = micro_ctx_new(NULL);
+    failing_begin(1);
+    for (size_t i = 0; i < MICRO_COUNTOF(ctxs); i++)
+        micro__stats_begin(s, ctxs[i]);
+    failing_end();
+    for (size_t i = 0; i < MICRO_COUNTOF(ctxs); i++)
+        micro__stats_end(s, ctxs[i], 0, MICRO__DONE_OK);
+    micro__stats_read(s, &sum);
+    CHECK_EQ_UINT(sum.requests, MICRO_COUNTOF(ctxs));
+    CHECK_EQ_UINT(sum.running, 0);
     for (size_t i = 0; i < MICRO_COUNTOF(ctxs); i++)
         micro_ctx_free(ctxs[i]);
     micro__stats_free(s);

@@ -7,8 +7,8 @@
 
 typedef MICRO__ATOMIC(uint64_t) stats_count;
 
-/* What is written often stands in front, and what lies next to the following shard is the bucket of
- * those that took minutes: the shards need no padding between them. */
+/* What is written often stands in front, and the bucket of those that took minutes at the end:
+ * shards need no padding between them. */
 typedef struct stats_shard {
     _Alignas(8) stats_count begun;
     stats_count time_ns;
@@ -17,24 +17,46 @@ typedef struct stats_shard {
 } stats_shard;
 
 struct micro__stats {
-    stats_shard shards[STATS_SHARDS];
+    MICRO__ATOMIC(stats_shard *) shards[STATS_SHARDS]; /* NULL: no thread has come to it yet */
+    stats_shard first;
 };
 
 MICRO_PRIVATE micro__stats *micro__stats_new(void)
 {
-    return micro__alloc_zero(sizeof(micro__stats));
+    micro__stats *s = micro__alloc_zero(sizeof *s);
+
+    if (s)
+        atomic_init(&s->shards[0], &s->first);
+    return s;
 }
 
 MICRO_PRIVATE void micro__stats_free(micro__stats *s)
 {
+    for (size_t i = 1; s && i < STATS_SHARDS; i++)
+        micro__free(atomic_load(&s->shards[i]), sizeof(stats_shard));
     micro__free(s, sizeof *s);
+}
+
+/* Without memory for it the first shard does. */
+static stats_shard *stats_shard_new(micro__stats *s, size_t i)
+{
+    stats_shard *made = micro__alloc_zero(sizeof *made), *there = NULL;
+
+    if (!made)
+        return &s->first;
+    if (atomic_compare_exchange_strong(&s->shards[i], &there, made))
+        return made;
+    micro__free(made, sizeof *made); /* another thread was quicker */
+    return there;
 }
 
 static stats_shard *stats_shard_of(micro__stats *s, const micro_ctx *ctx)
 {
     uint64_t spread = (uint64_t)(uintptr_t)ctx * UINT64_C(0x9e3779b97f4a7c15);
+    size_t i = (spread >> 32) & (STATS_SHARDS - 1);
+    stats_shard *shard = atomic_load_explicit(&s->shards[i], memory_order_acquire);
 
-    return &s->shards[(spread >> 32) & (STATS_SHARDS - 1)];
+    return MICRO__RARE(!shard) ? stats_shard_new(s, i) : shard;
 }
 
 static void stats_add(stats_count *at, uint64_t n)
@@ -94,7 +116,9 @@ MICRO_PRIVATE void micro__stats_read(micro__stats *s, micro__stats_sum *out)
 
     memset(out, 0, sizeof *out);
     for (size_t i = 0; s && i < STATS_SHARDS; i++) {
-        stats_shard *shard = &s->shards[i];
+        stats_shard *shard = atomic_load_explicit(&s->shards[i], memory_order_acquire);
+        if (!shard)
+            continue;
         out->time_ns += stats_get(&shard->time_ns);
         for (size_t k = MICRO__DONE_OK + 1; k < MICRO__DONE_COUNT; k++)
             out->outcomes[k] += stats_get(&shard->errors[k]);
