@@ -33,9 +33,19 @@ def run(*command, cwd=None, timeout=SECONDS):
     return ran.returncode, ran.stdout.decode(), ran.stderr.decode()
 
 
+def ask(*command):
+    """One that calls somebody who is there; again, some times, if no answer came in time: see
+    run_for."""
+    for _ in range(LOOK_UPS):
+        ran = run(*command)
+        if ran[0] == 0 or not re.search("none available|: not found$", ran[2], re.M):
+            break
+    return ran
+
+
 def call(service, method, request, *flags):
     """The answer to a call by the micro command."""
-    code, out, err = run(MICRO, *flags, "call", service, method, json.dumps(request))
+    code, out, err = ask(MICRO, *flags, "call", service, method, json.dumps(request))
     check(code == 0, "%s %s: exit code %d, %s" % (service, method, code, err))
     return json.loads(out)
 
@@ -120,9 +130,9 @@ def greeter():
 
 def test_greeter_and_its_client():
     with greeter():
-        equal(run(example("greeter-client")), (0, "Hello John\n", ""))
+        equal(ask(example("greeter-client")), (0, "Hello John\n", ""))
         for name in NAMES:
-            equal(run(example("greeter-client"), "--", name), (0, "Hello %s\n" % name, ""))
+            equal(ask(example("greeter-client"), "--", name), (0, "Hello %s\n" % name, ""))
 
 
 def test_greeter_and_the_command():
@@ -197,7 +207,7 @@ def test_two_greeters():
         until("both are listed",
               lambda: run(MICRO, "get", "service", GREETER)[1].count("10.77.0.1") >= 2)
         for _ in range(10):
-            equal(run(example("greeter-client"), "Ann"), (0, "Hello Ann\n", ""))
+            equal(ask(example("greeter-client"), "Ann"), (0, "Hello Ann\n", ""))
 
 
 SHOP = "go.micro.srv.shop"
@@ -206,22 +216,22 @@ SHOP = "go.micro.srv.shop"
 def test_metadata():
     with Service("metadata", found=SHOP):
         for item, user in (("pen", "John"), ("", "John"), ("two pens", "a b=c;d,\u00e9")):
-            equal(run(example("metadata"), item, user),
+            equal(ask(example("metadata"), item, user),
                   (0, "ordered: %s for %s\n" % (item, user), ""))
 
 
 def test_metadata_missing():
     with Service("metadata", found=SHOP):
-        code, out, err = run(example("metadata"), "pen")
+        code, out, err = ask(example("metadata"), "pen")
         equal((code, out), (1, ""))
         check("who are you?" in err and "401" in err, "it said %r" % err)
-        code, out, err = run(MICRO, "call", SHOP, "Order.Place", '{"item":"pen"}')
+        code, out, err = ask(MICRO, "call", SHOP, "Order.Place", '{"item":"pen"}')
         check(code == 1 and "who are you?" in err, "the command said %r %r" % (out, err))
 
 
 def test_metadata_by_the_command():
     with Service("metadata", found=SHOP):
-        code, out, err = run(MICRO, "call", "--header", "User=Ann", SHOP, "Order.Place",
+        code, out, err = ask(MICRO, "call", "--header", "User=Ann", SHOP, "Order.Place",
                              '{"item":"pen"}')
         check(code == 0, "exit code %d: %s" % (code, err))
         equal(json.loads(out), {"text": "ordered: pen for Ann"})
@@ -316,8 +326,8 @@ WORDS = "go.micro.srv.words"
 
 def test_cpp():
     with Service("cpp", found=WORDS):
-        equal(run(example("cpp"), "pear", "apple", "fig"), (0, "apple fig pear\n", ""))
-        equal(run(example("cpp"), "\u00e9", "z", "a", "a"), (0, "a a z \u00e9\n", ""))
+        equal(ask(example("cpp"), "pear", "apple", "fig"), (0, "apple fig pear\n", ""))
+        equal(ask(example("cpp"), "\u00e9", "z", "a", "a"), (0, "a a z \u00e9\n", ""))
         equal(call(WORDS, "Words.Sort", {"words": ["b", "c", "a"], "reverse": True}),
               {"words": ["c", "b", "a"]})
         equal(call(WORDS, "Words.Sort", {}), {})
@@ -330,8 +340,8 @@ def test_async():
     names = ["n%d" % i for i in range(200)]
     with greeter():
         wanted = "".join("Hello %s\n" % name for name in names)
-        equal(run(example("async"), *names), (0, wanted, ""))
-        equal(run(example("async")), (0, "", ""))
+        equal(ask(example("async"), *names), (0, wanted, ""))
+        equal(ask(example("async")), (0, "", ""))
 
 
 def test_async_without_greeter():
@@ -345,13 +355,13 @@ VAULT = "go.micro.srv.vault"
 
 def test_middleware():
     with Service("middleware", found=VAULT, quiet=False) as service:
-        code, out, err = run(example("middleware"), "Ann", "sesame")
+        code, out, err = ask(example("middleware"), "Ann", "sesame")
         equal((code, err), (0, ""))
         check(re.fullmatch(r"attempt 1 at [0-9.]+:\d+\n"
                            r"called go\.micro\.srv\.vault Vault\.Open: ok\n"
                            r"Ann's secret, told to admin\n", out), "it said %r" % out)
         for token in ([], ["guess"]):
-            code, out, err = run(example("middleware"), "Ann", *token)
+            code, out, err = ask(example("middleware"), "Ann", *token)
             equal(code, 1)
             check("called go.micro.srv.vault Vault.Open: who are you?\n" in out, "it said %r" % out)
             check("who are you?" in err and "401" in err, "it said %r" % err)
@@ -371,9 +381,9 @@ def test_function():
     for name in NAMES:
         with Service("function", found="greeter", end=None):  # it ends by itself
             for method in ("Debug.Health", "Debug.Stats"):
-                equal(run(MICRO, "call", "greeter", method, "{}")[0], 0)
+                equal(ask(MICRO, "call", "greeter", method, "{}")[0], 0)
             equal(call("greeter", "Greeter.Hello", {"name": name})["greeting"], "Hello " + name)
-        code, _, err = run(MICRO, "call", "greeter", "Greeter.Hello", "{}")
+        code, _, err = ask(MICRO, "call", "greeter", "Greeter.Hello", "{}")
         check(code != 0 and err, "it is still there: %r" % err)
 
 
@@ -395,12 +405,7 @@ NOTES = "go.micro.srv.notes"
 
 
 def strategy(*words):
-    """Again, some times, if no node answered in time: see run_for."""
-    for _ in range(LOOK_UPS):
-        ran = run(example("strategy"), *words)
-        if ran[2] != "strategy: not found\n":
-            break
-    return ran
+    return ask(example("strategy"), *words)
 
 
 def note(*words):
@@ -420,7 +425,7 @@ def test_strategy():
                 equal(note("get", key), "text of %s at %s" % (key, at[key]))
             code, _, err = strategy("get", "no such key")
             check(code == 1 and "no note no such key" in err, "it said %r" % err)
-            equal(run(example("strategy"), "lose", "key 1")[0], 2)
+            equal(strategy("lose", "key 1")[0], 2)
         until("two are found", lambda: nodes_of(NOTES) == 2)
         found = [key for key in keys if strategy("get", key)[0] == 0]
         for key in found:
@@ -441,10 +446,10 @@ def stream(method, message, lines="", *flags):
 
 def test_stream():
     with Service("stream", found=STREAM):
-        equal(run(example("stream"), "5"), (0, "0\n1\n2\n3\n4\n", ""))
-        equal(run(example("stream"), "0"), (0, "", ""))
-        equal(run(example("stream"), "3", "1", "2"), (0, "3\n1\n2\n", ""))
-        code, out, err = run(example("stream"), "--", "-1")
+        equal(ask(example("stream"), "5"), (0, "0\n1\n2\n3\n4\n", ""))
+        equal(ask(example("stream"), "0"), (0, "", ""))
+        equal(ask(example("stream"), "3", "1", "2"), (0, "3\n1\n2\n", ""))
+        code, out, err = ask(example("stream"), "--", "-1")
         check(code == 1 and not out and "count is negative" in err, "it said %r %r" % (out, err))
 
 
@@ -464,7 +469,7 @@ def test_stream_many_at_once():
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(5)]
         for one in held:
             equal(json.loads(one.stdout.readline()), {"count": 1})
-        equal(run(example("stream"), "2"), (0, "0\n1\n", ""))
+        equal(ask(example("stream"), "2"), (0, "0\n1\n", ""))
         for one in held:
             equal(one.communicate(b'{"count":2}\n', timeout=SECONDS)[0], b'{"count":2}\n')
             equal(one.returncode, 0)
@@ -499,7 +504,7 @@ def test_pubsub():
         for service in (one, two):
             for line in lines_of(service, TICKS + r": tick [2-9]\d* from " + PUBSUB):
                 check(re.fullmatch(TICKS + r": tick \d+ from " + PUBSUB, line), line)
-        equal(run(MICRO, "publish", TICKS, '{"id":"mine","number":"7"}'), (0, "", ""))
+        equal(ask(MICRO, "publish", TICKS, '{"id":"mine","number":"7"}'), (0, "", ""))
         for service in (one, two):
             lines_of(service, TICKS + ": mine 7 from micro")
 
@@ -508,7 +513,7 @@ def test_pubsub_in_a_queue():
     with pubsub("--queue=q") as one, pubsub("--queue=q") as two:
         subscribed(TICKS, 2)
         for i in range(1, 11):
-            equal(run(MICRO, "publish", TICKS, json.dumps({"id": "mine", "number": i})),
+            equal(ask(MICRO, "publish", TICKS, json.dumps({"id": "mine", "number": i})),
                   (0, "", ""))
     numbers = re.findall(r": mine (\d+) from micro\n", one.out + two.out)
     equal(sorted(map(int, numbers)), list(range(1, 11)))
@@ -532,7 +537,7 @@ def test_poll_loop():
 
 def test_poll_loop_refuses():
     with Service("poll-loop", found=BOARD):
-        code, _, err = run(MICRO, "call", BOARD, "Board.Write", json.dumps({"text": "x" * 256}))
+        code, _, err = ask(MICRO, "call", BOARD, "Board.Write", json.dumps({"text": "x" * 256}))
         check(code == 1 and "text" in err, "too long: %d %r" % (code, err))
         equal(call(BOARD, "Board.Write", {"text": "x" * 255})["text"], "x" * 255)
 
