@@ -57,7 +57,7 @@ def run(b):
     warm, secs = (.3, .3) if b.smoke else (1, 2)
     options = ("-c", FAST, "-r", RATE, "-u", warm, "-d", secs)
     most = []
-    for kind, text in [(k, v) for k, v in KINDS.items() if k in ('unread', 'burst')]:
+    for kind, text in KINDS.items():
         ratios, p99, more = [], [], []
         for r in range(b.rounds(3)):
             limit = ["prlimit", "--nofile=%d:%d" % (FILES, FILES)] if kind == "files" else []

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#define SOCKET_UNSENT (256 * 1024) /* bytes that wait in the system for a peer to read */
+#define SOCKET_UNSENT (512 * 1024) /* bytes that wait in the system for a peer to read */
 #define SOCKET_PROBE_AFTER 30      /* s */
 #define SOCKET_PROBE_EVERY 15
 #define SOCKET_PROBES 4
