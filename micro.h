@@ -433,7 +433,8 @@ MICRO_API micro_service *micro_service_create(const micro_service_opts *opts);
 MICRO_API MICRO_CHECKED micro_err micro_service_run(micro_service *svc);
 
 /* The halves of run, for programs with a main loop; signals are left alone. stop waits drain_ms at
- * most; in a callback it only asks. Not for signal handlers. A client needs neither.
+ * most, then cancels what still runs and waits a second for it; in a callback it only asks. Not for
+ * signal handlers. A client needs neither.
  * [- | as run | any] */
 MICRO_API MICRO_CHECKED micro_err micro_service_start(micro_service *svc);
 MICRO_API void micro_service_stop(micro_service *svc);

@@ -422,6 +422,76 @@ TEST_OF_THREADS(own, broker_memory_is_for_services_of_any_kind)
     }
 }
 
+enum { BROKER_FLOOD = 6000 }; /* more than wait for a subscriber */
+
+typedef struct broker_queue {
+    micro_service *from;
+    pthread_t thread; /* where handlers are to run */
+    atomic_int n, elsewhere, sent;
+} broker_queue;
+
+static micro_err broker_count_place(micro_ctx *ctx, const events_msg *msg)
+{
+    broker_queue *q = micro_ctx_state(ctx);
+
+    (void)msg;
+    atomic_fetch_add(&q->n, 1);
+    atomic_fetch_add(&q->elsewhere, !pthread_equal(q->thread, pthread_self()));
+    return MICRO_OK;
+}
+
+static void *broker_flood(void *arg)
+{
+    broker_queue *q = arg;
+    const events_msg m = { .id = micro_s("1") };
+    micro_ctx *ctx = micro_ctx_new(q->from);
+
+    while (atomic_load(&q->sent) < BROKER_FLOOD) {
+        micro_err err = events_one_publish(ctx, &m);
+        if (err == MICRO_OK)
+            atomic_fetch_add(&q->sent, 1);
+        else if (!CHECK_EQ_INT(err, MICRO_EAGAIN)) /* nobody has polled for long */
+            break;
+        micro_ctx_reset(ctx);
+    }
+    micro_ctx_free(ctx);
+    return NULL;
+}
+
+/* Whoever publishes while the queue is full waits, and leaves the loop to the thread that drives
+ * it. */
+TEST_OF_THREADS(own, broker_memory_full_queue_is_left_to_its_own_thread)
+{
+    micro_registry *reg = micro_registry_memory_new();
+    micro_broker *broker = micro_broker_memory_new();
+    broker_queue q = { .thread = pthread_self() };
+    micro_service *polled =
+        micro_service_new(.name = "polled", .registry = reg, .broker = broker,
+                          .address = "127.0.0.1:0", .loops = MICRO_OFF, .drain_ms = 1000);
+    pthread_t thread;
+
+    q.from = micro_service_new(.name = "from", .registry = reg, .broker = broker,
+                               .address = "127.0.0.1:0", .loops = 1, .drain_ms = 1000);
+    events_one_subscribe(polled, broker_count_place, &q);
+    REQUIRE(CHECK_EQ_INT(micro_service_start(polled), MICRO_OK));
+    REQUIRE(CHECK_EQ_INT(micro_service_start(q.from), MICRO_OK));
+    REQUIRE(!pthread_create(&thread, NULL, broker_flood, &q));
+    for (int last = -1; last != atomic_load(&q.sent);) { /* until it waits */
+        last = atomic_load(&q.sent);
+        raw_sleep(100);
+    }
+    CHECK(atomic_load(&q.sent) < BROKER_FLOOD);
+    for (int i = 0; i < 20000 && atomic_load(&q.n) < BROKER_FLOOD; i++)
+        micro_ignore(micro_poll(polled, 1));
+    pthread_join(thread, NULL);
+    CHECK_EQ_INT(atomic_load(&q.n), BROKER_FLOOD);
+    CHECK_EQ_INT(atomic_load(&q.elsewhere), 0);
+    micro_service_free(q.from);
+    micro_service_free(polled);
+    micro_broker_free(broker);
+    micro_registry_free(reg);
+}
+
 /* ---- a broker of the program's own ---------------------------------------------------------- */
 
 static const micro_broker_ops broker_nothing_ops = { .size_ = sizeof(micro_broker_ops),

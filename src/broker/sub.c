@@ -193,7 +193,7 @@ static micro_err sub_wait_room(micro_sub *s, const micro__delivery *d, micro_ctx
     while (!s->closed && !sub_room(s, d))
         if (micro__now_ms() > s->moved + SUB_AWAKE_MS ||
             micro__ctx_check(wait, wait->deadline) != MICRO_OK ||
-            !micro__engine_pause(s->engine, &s->lock, &s->changed))
+            !micro__engine_await(s->engine, &s->lock, &s->changed))
             return MICRO_EAGAIN;
     return s->closed ? MICRO_ECLOSED : MICRO_OK;
 }

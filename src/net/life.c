@@ -13,26 +13,37 @@ MICRO_PRIVATE void micro__engine_drive(micro__engine *e, int timeout_ms)
         micro__sleep_us(1000);
 }
 
-MICRO_PRIVATE bool micro__engine_pause(micro__engine *e, micro__mutex *lock, micro__cond *changed)
+static bool life_wait(micro__mutex *lock, micro__cond *changed)
 {
-    bool mine = !e->threaded && micro__engine_inside();
-
     micro__unlock(lock);
-    if (e->threaded) {
-        micro__user_begin(NULL); /* or the seat would not be passed on */
-        micro_block_begin();
-    } else if (!mine) {
-        micro__engine_drive(e, LIFE_STEP_MS);
-    }
+    micro__user_begin(NULL); /* or the seat would not be passed on */
+    micro_block_begin();
     micro__lock(lock);
-    if (!e->threaded)
-        return !mine;
     micro__cond_wait(changed, lock, micro__now_ms() + LIFE_LOOK_MS);
     micro__unlock(lock);
     micro_block_end();
     micro__user_end(NULL);
     micro__lock(lock);
     return true;
+}
+
+MICRO_PRIVATE bool micro__engine_pause(micro__engine *e, micro__mutex *lock, micro__cond *changed)
+{
+    if (e->threaded)
+        return life_wait(lock, changed);
+    bool inside = micro__engine_inside();
+    micro__unlock(lock);
+    if (!inside)
+        micro__engine_drive(e, LIFE_STEP_MS);
+    micro__lock(lock);
+    return !inside;
+}
+
+MICRO_PRIVATE bool micro__engine_await(micro__engine *e, micro__mutex *lock, micro__cond *changed)
+{
+    bool mine = atomic_load_explicit(&e->driver, memory_order_relaxed) == micro__thread_mark();
+
+    return mine ? micro__engine_pause(e, lock, changed) : life_wait(lock, changed);
 }
 
 /* ---- tasks that end with somebody ----------------------------------------------------------- */

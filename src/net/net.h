@@ -266,9 +266,11 @@ MICRO_PRIVATE void micro__life_shut(micro__life *life, uint64_t deadline);
 /* As micro__engine_post. ENOMEM. */
 MICRO_PRIVATE micro_err micro__life_post(micro__life *life, micro__engine *e, int delay_ms,
                                          void (*fn)(void *arg), void *arg);
-/* With the lock, which is let go meanwhile: lets the loops work for a moment. Where this thread is
- * the one that drives it takes a step; false if it is in one already, and nothing can change. */
+/* With the lock, which is let go meanwhile: lets the loops work for a moment, or takes a step where
+ * no thread of the library does; false if this thread is in one already, and nothing can change.
+ * await: leaves a loop that another thread of the program drives to it. */
 MICRO_PRIVATE bool micro__engine_pause(micro__engine *e, micro__mutex *lock, micro__cond *changed);
+MICRO_PRIVATE bool micro__engine_await(micro__engine *e, micro__mutex *lock, micro__cond *changed);
 
 /* What is known of a route's handler. Zero: nothing. */
 typedef struct micro__habit {

@@ -95,7 +95,7 @@ static micro_err pipeline_reserve(micro__pipelines *set, micro_ctx *ctx, const c
             return MICRO_OK;
         if (now > p->progress + PIPELINE_AWAKE_MS ||
             micro__ctx_check(ctx, ctx->deadline) != MICRO_OK ||
-            !micro__engine_pause(set->engine, &set->lock, &set->changed))
+            !micro__engine_await(set->engine, &set->lock, &set->changed))
             return MICRO_EAGAIN;
     }
 }

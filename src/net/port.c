@@ -7,7 +7,7 @@
 #define PORT_LINGER_MS 1000u /* or may be expected to */
 #define PORT_FRESH_MS 100u   /* a new connection is given so long for its first request */
 #define PORT_HALF_MS 1000u   /* a half-sent request is waited for this long when the port closes */
-#define PORT_LAST_MS 200u    /* after the deadline: for handlers that heed their cancelled ctx */
+#define PORT_LAST_MS 1000u   /* after the deadline: for handlers that heed their cancelled ctx */
 #define PORT_STEP_MS 10
 
 /* The last touch: whoever waits for the port to end may free it as soon as the lock is open. */
