@@ -433,8 +433,8 @@ MICRO_API micro_service *micro_service_create(const micro_service_opts *opts);
 MICRO_API MICRO_CHECKED micro_err micro_service_run(micro_service *svc);
 
 /* The halves of run, for programs with a main loop; signals are left alone. stop waits drain_ms at
- * most, then cancels what still runs and waits a second for it; in a callback it only asks. Not for
- * signal handlers. A client needs neither.
+ * most, then cancels what still runs and waits for it, 1 s for requests and 200 ms for events; in a
+ * callback it only asks. Not for signal handlers. A client needs neither.
  * [- | as run | any] */
 MICRO_API MICRO_CHECKED micro_err micro_service_start(micro_service *svc);
 MICRO_API void micro_service_stop(micro_service *svc);
@@ -617,7 +617,8 @@ MICRO_API MICRO_CHECKED micro_err micro_stream_open(micro_ctx *ctx, const char *
 /* send waits while the peer is slow; recv waits for the next message, which lives until the next
  * recv, and leaves zero on error. Both until ctx's deadline: after ETIMEDOUT recv may be tried
  * again, as after EFORMAT, and send not. Errors of send are only returned, those of recv are in ctx
- * too. [stream | EOS: the peer ended well; ECLOSED; else as call | one sends, one receives] */
+ * too. [stream | EOS: the peer ended well; ECLOSED; EBUSY: see above; else as call | one sends, one
+ * receives] */
 MICRO_API MICRO_CHECKED micro_err micro_stream_send(micro_stream *st, const void *msg);
 MICRO_API MICRO_CHECKED micro_err micro_stream_recv(micro_stream *st, void *msg);
 
@@ -927,7 +928,8 @@ MICRO_API MICRO_CHECKED micro_err micro_broker_subscribe(micro_broker *broker, m
 MICRO_API void micro_broker_unsubscribe(micro_broker *broker, micro_sub *sub);
 
 /* http: point to point over the registry; each process listens at address (host:port, NULL: any
- * free port) for what its subscriptions get. memory: this process; services of any kind share it.
+ * free port) for what its subscriptions get. memory: this process; handlers run where their own
+ * service's do.
  * Services that share an http broker share a registry, and micro_poll drives all of them or none:
  * else the start of the second is EINVAL.
  * [you: micro_broker_free | NULL: ENOMEM | any; free last] */

@@ -18,8 +18,8 @@ import sys
 import tempfile
 import time
 
-from programs import (BUILD, check, enter_network, equal, LOOK_UPS, MICRO, ROOT, run_tests, SECONDS,
-                      subscribed, until)
+from programs import (again_while, BUILD, check, enter_network, equal, MICRO, ROOT, run_tests,
+                      SECONDS, subscribed, until)
 
 
 def example(name):
@@ -34,13 +34,10 @@ def run(*command, cwd=None, timeout=SECONDS):
 
 
 def ask(*command):
-    """One that calls somebody who is there; again, some times, if no answer came in time: see
-    run_for."""
-    for _ in range(LOOK_UPS):
-        ran = run(*command)
-        if ran[0] == 0 or not re.search("none available|: not found$", ran[2], re.M):
-            break
-    return ran
+    """One that calls somebody who is there."""
+    return again_while(
+        lambda ran: ran[0] != 0 and re.search("none available|: not found$", ran[2], re.M),
+        lambda: run(*command))
 
 
 def call(service, method, request, *flags):

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The test program's main and what harness.h declares.
- *     unit [--list] [--here] [--timeout SECONDS] [FILTER...]
- * A filter is part of a test's name or file; --here runs tests in this process, for a debugger. */
+ *     unit [--list] [--here] [--one-by-one] [--timeout SECONDS] [FILTER...]
+ * A filter is part of a test's name or file; --here runs tests in this process, for a debugger;
+ * --one-by-one runs none beside another. */
 #include "harness.h"
 
 #include <signal.h>

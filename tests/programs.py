@@ -56,14 +56,19 @@ def run(*args, env=None, program=MICRO):
     return ran.returncode, ran.stdout.decode(), ran.stderr.decode()
 
 
-def run_for(code, *args, env=None):
-    """The same for an exit code; again, some times, if it finds nobody and is to find somebody: on a
+def again_while(missed, ask):
+    """What ask() returns; asked again, some times, while it has missed somebody who is there: on a
     busy machine the answer may come after the 100 ms that a look-up waits."""
     for _ in range(LOOK_UPS):
-        ran = run(*args, env=env)
-        if ran[0] != NOBODY or code == NOBODY:
+        got = ask()
+        if not missed(got):
             break
-    return ran
+    return got
+
+
+def run_for(code, *args, env=None):
+    """The same as run for an exit code, which tells whether somebody is to be found."""
+    return again_while(lambda ran: ran[0] == NOBODY != code, lambda: run(*args, env=env))
 
 
 def check(ok, what):

@@ -130,7 +130,7 @@ TEST(peer_half_messages_count_for_the_memory_of_all)
 
 TEST_OF_THREADS(stream, peer_half_messages_count_in_a_straight_line)
 {
-    peer_memory("Micro-Stream: 1\r\nMicro-Id: 1\r\nMicro-Endpoint: Chat.Echo\r\n");
+    peer_memory(PEER_ECHO);
 }
 
 TEST(peer_half_sent_counts_for_the_memory_of_all)

@@ -200,6 +200,12 @@ MICRO_PRIVATE const void *micro__thread_mark(void);       /* names the thread th
 /* This thread acts as t from now on (NULL: as none); returns what it was before. For micro_poll. */
 MICRO_PRIVATE micro__thread *micro__thread_enter(micro__thread *t);
 
+/* It is this thread that drives it, or did so last, or has made it. */
+static inline bool micro__engine_is_mine(const struct micro__engine *e)
+{
+    return atomic_load_explicit(&e->driver, memory_order_relaxed) == micro__thread_mark();
+}
+
 /* monitor.c */
 #if !MICRO_OMIT_THREADS
 MICRO_PRIVATE bool micro__monitor_start(struct micro__engine *e);

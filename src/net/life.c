@@ -41,9 +41,8 @@ MICRO_PRIVATE bool micro__engine_pause(micro__engine *e, micro__mutex *lock, mic
 
 MICRO_PRIVATE bool micro__engine_await(micro__engine *e, micro__mutex *lock, micro__cond *changed)
 {
-    bool mine = atomic_load_explicit(&e->driver, memory_order_relaxed) == micro__thread_mark();
-
-    return mine ? micro__engine_pause(e, lock, changed) : life_wait(lock, changed);
+    return micro__engine_is_mine(e) ? micro__engine_pause(e, lock, changed)
+                                    : life_wait(lock, changed);
 }
 
 /* ---- tasks that end with somebody ----------------------------------------------------------- */

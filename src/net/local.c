@@ -58,18 +58,13 @@ static void local_buf_give(micro_buf *b)
         micro__buf_free(b);
 }
 
-static bool local_driven(const micro__port *p)
-{
-    return atomic_load_explicit(&p->e->driver, memory_order_relaxed) == micro__thread_mark();
-}
-
 MICRO_PRIVATE uint64_t micro__local_find(const micro__addr *to)
 {
     uint64_t found = 0;
 
     micro__lock(&local_all.lock);
     for (const micro__port *p = local_all.ports; p && !found; p = p->local_next)
-        if (local_driven(p) && micro__addr_reaches(to, &p->bound))
+        if (micro__engine_is_mine(p->e) && micro__addr_reaches(to, &p->bound))
             found = p->local;
     micro__unlock(&local_all.lock);
     return found;
@@ -83,7 +78,7 @@ static micro__port *local_port(uint64_t id)
     while (p && p->local != id)
         p = p->local_next;
     micro__unlock(&local_all.lock);
-    return p && local_driven(p) && !atomic_load(&p->closing) ? p : NULL;
+    return p && micro__engine_is_mine(p->e) && !atomic_load(&p->closing) ? p : NULL;
 }
 
 MICRO_PRIVATE bool micro__local_alive(uint64_t id)

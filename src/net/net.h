@@ -327,10 +327,6 @@ MICRO_PRIVATE void micro__yield_learn(micro__yield_score *y, uint64_t us, int br
 /* 0: `to` leads elsewhere. */
 MICRO_PRIVATE uint64_t micro__local_find(const micro__addr *to);
 MICRO_PRIVATE bool micro__local_alive(uint64_t id);
-/* A step of the loop behind the peer of p, so that it can answer; handlers that wait meanwhile do
- * so until `until` (0: no limit). False: nothing can be done from here. */
-struct micro__pipe;
-MICRO_PRIVATE bool micro__local_drive(const struct micro__pipe *p, int timeout_ms, uint64_t until);
 /* The request served, and the answer in memory of ctx. Errors are in ctx. */
 MICRO_PRIVATE micro_err micro__local_exchange(uint64_t id, micro_ctx *ctx, const micro_msg *msg,
                                               micro_msg *out);

@@ -95,4 +95,8 @@ MICRO_PRIVATE micro_err micro__carry_begin(const micro__request *req, micro__pip
 MICRO_PRIVATE micro_err micro__carry_attach(micro__pipe *p, micro__loop *l);
 MICRO_PRIVATE void micro__carry_start(micro__pipe *p);
 
+/* local.c: a step of the loop behind the peer of p, so that it can answer; handlers that wait
+ * meanwhile do so until `until` (0: no limit). False: nothing can be done from here. */
+MICRO_PRIVATE bool micro__local_drive(const micro__pipe *p, int timeout_ms, uint64_t until);
+
 #endif

@@ -9,7 +9,7 @@
 
 /* What a handler sees as metadata: all headers but the one that is the codec's. That one's value,
  * with a terminator; NULL: out of memory. */
-static const char *subscriber_metadata(micro_ctx *ctx, const micro_pairs *header)
+static const char *subscriber_headers(micro_ctx *ctx, const micro_pairs *header)
 {
     micro_pairs *m = &ctx->metadata;
     const micro_str type_name = micro_s("Content-Type");
@@ -84,7 +84,7 @@ static micro_err subscriber_receive(micro__subscriber *s, micro_ctx *ctx, const 
 static micro_err subscriber_handle(micro__subscriber *s, micro_ctx *ctx, const micro_msg *msg)
 {
     void *obj = micro__arena_take(&ctx->arena, s->type->size);
-    const char *type = subscriber_metadata(ctx, &msg->header);
+    const char *type = subscriber_headers(ctx, &msg->header);
 
     subscriber_surroundings(s, ctx, type ? type : "");
     if (!obj || !type)

@@ -110,14 +110,15 @@ static int lifecycle_or(int value, int preset)
     return value ? value : preset;
 }
 
-/* How many there are to be, of those that are to be had. */
+/* How many to make room for at once, of those that are to be had. */
 static uint64_t lifecycle_descriptors(const micro_service *svc)
 {
     int conns = lifecycle_or(svc->s.max_conns, LIFECYCLE_CONNS);
     uint64_t want = conns < 0 ? UINT64_MAX : (uint64_t)conns + LIFECYCLE_FDS;
     uint64_t limit = micro__raise_fd_limit(conns < 0 ? 0 : want);
 
-    return want < limit ? want : limit;
+    want = want < limit ? want : limit;
+    return want < LIFECYCLE_FD_ROOM ? want : LIFECYCLE_FD_ROOM;
 }
 
 static micro_err lifecycle_open_port(micro_service *svc, micro__listener *listener)
@@ -216,7 +217,7 @@ static micro_err lifecycle_listen_http(micro_service *svc)
 
     if (err != MICRO_OK)
         return err;
-    micro__fd_room(listener.fd, descriptors < LIFECYCLE_FD_ROOM ? descriptors : LIFECYCLE_FD_ROOM);
+    micro__fd_room(listener.fd, descriptors);
     err = lifecycle_engine(svc);
     if (err != MICRO_OK) {
         micro__listener_close(&listener);
