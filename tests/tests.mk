@@ -121,9 +121,9 @@ fuzz-smoke: $(FUZZERS:fuzz_%=$(BUILD)/fuzz/smoke_%)
 # A script is a stage if it may be executed; MICRO_BUILD tells it where the programs to test are.
 SCRIPTS := $(sort $(patsubst tests/%.py,%,$(shell find tests -maxdepth 1 -name '*.py' -perm -u+x)) \
                   $(patsubst tests/%/run,%,$(wildcard tests/*/run)))
-LATE_SCRIPTS := install faults drain seat_model deflate_zlib
+LATE_SCRIPTS := replay_events twins install faults drain seat_model deflate_zlib
 BY_HAND := interop
-LONGEST := netns replay_events golden twins examples cli
+LONGEST := netns golden examples cli
 EVERYDAY := $(LONGEST:%=check-%) check-unit lint lint-self-test $(if $(FUZZERS),check-fuzz) \
             $(addprefix check-,$(filter-out $(LONGEST) $(LATE_SCRIPTS) $(BY_HAND),$(SCRIPTS)))
 LATE := $(addprefix check-,$(filter $(LATE_SCRIPTS),$(SCRIPTS))) check-amalgamated check-clang \
