@@ -2,6 +2,7 @@
 /* JSON into structs. */
 #include "codec_fixture.h"
 
+#include "codec/inner.h"
 #include "codec_rich.h"
 
 #include <math.h>
@@ -618,4 +619,36 @@ TEST(json_read_depth)
             fixture_end(ctx);
         }
     }
+}
+
+/* ---- where a string ends ------------------------------------------------------------------- */
+
+static const char *jread_run(const char *p, const char *end, unsigned classes)
+{
+    while (p < end && !(micro__json_class[(unsigned char)*p] & classes))
+        p++;
+    return p;
+}
+
+/* The quick search against the table, each byte at each place of texts of each length. */
+TEST(json_runs_end_at_the_first_special_byte)
+{
+    static const unsigned sets[] = { MICRO__JSON_STOP, MICRO__JSON_STOP | MICRO__JSON_HIGH,
+                                     MICRO__JSON_STOP | MICRO__JSON_HTML,
+                                     MICRO__JSON_STOP | MICRO__JSON_HIGH | MICRO__JSON_HTML };
+    char text[48];
+    size_t wrong = 0;
+
+    for (size_t len = 0; len <= sizeof text; len++)
+        for (size_t at = 0; at < len; at++)
+            for (int c = 0; c < 256; c++)
+                for (size_t k = 0; k < MICRO_COUNTOF(sets); k++) {
+                    memset(text, 'a', len);
+                    text[at] = (char)c;
+                    if (at + 1 < len)
+                        text[len - 1] = '"';
+                    wrong += micro__json_run(text, text + len, sets[k]) !=
+                             jread_run(text, text + len, sets[k]);
+                }
+    CHECK_EQ_UINT(wrong, 0);
 }

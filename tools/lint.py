@@ -35,6 +35,9 @@ ISO_HEADERS = {name + ".h" for name in (
     "stdalign stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath time "
     "uchar wchar wctype").split()}
 
+# The compiler's own, used where it says that it has them.
+COMPILER_HEADERS = {"emmintrin.h"}
+
 # In two pieces, or this file would be found.
 WORDS = ["TO" + "DO", "FIX" + "ME", "XX" + "X"]
 MACHINE_PATHS = ["/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/"]
@@ -152,10 +155,11 @@ def layers(tree):
 
 
 def system_headers(tree):
-    """System headers other than ISO C's are included in src/os only."""
+    """System headers other than ISO C's and the compiler's are included in src/os only."""
     for path in tree.sources():
         for include in tree.scan(path).includes:
-            if include.system and include.name not in ISO_HEADERS and not include.keep:
+            if include.system and include.name not in ISO_HEADERS | COMPILER_HEADERS and \
+                    not include.keep:
                 if folder_of(path) != "os":
                     yield at(path, include.line, "<%s> belongs into src/os" % include.name)
 

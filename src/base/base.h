@@ -9,6 +9,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 /* ---- compiler block: the only place with extensions ---------------------------------------- */
 
@@ -65,6 +68,16 @@ static inline int micro__clz64(uint64_t v)
     for (; !(v >> 63); v <<= 1)
         n++;
     return n;
+#endif
+}
+
+/* Zero bits below the lowest one; v is not 0. */
+static inline int micro__ctz64(uint64_t v)
+{
+#if defined(__GNUC__)
+    return __builtin_ctzll(v);
+#else
+    return 63 - micro__clz64(v & (0 - v));
 #endif
 }
 

@@ -35,14 +35,22 @@ MICRO_PRIVATE void micro__base64_encode(micro_buf *out, const void *data, size_t
 }
 
 #define ENC_NONE 64
+#define ENC_NONE_16 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64
 
-/* Six bits of a character of either alphabet, from '+' on. */
-static const uint8_t enc_values[80] = { 62, 64, 62, 64, 63, 52, 53, 54, 55, 56, 57, 58, 59, 60,
-                                        61, 64, 64, 64, 64, 64, 64, 64, 0,  1,  2,  3,  4,  5,
-                                        6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
-                                        20, 21, 22, 23, 24, 25, 64, 64, 64, 64, 63, 64, 26, 27,
-                                        28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41,
-                                        42, 43, 44, 45, 46, 47, 48, 49, 50, 51 };
+/* Six bits of a character of either alphabet. */
+/* clang-format off */
+static const uint8_t enc_values[256] = {
+    ENC_NONE_16, ENC_NONE_16,
+    64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 62, 64, 62, 64, 63, /* + - / */
+    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 64, 64, 64, 64, 64, 64, /* 0 to 9 */
+    64,  0,  1,  2,  3,  4,  5,  6,  7,  8,  9, 10, 11, 12, 13, 14, /* A on */
+    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 64, 64, 64, 64, 63, /* Z _ */
+    64, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, /* a on */
+    41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 64, 64, 64, 64, 64, /* z */
+    ENC_NONE_16, ENC_NONE_16, ENC_NONE_16, ENC_NONE_16,
+    ENC_NONE_16, ENC_NONE_16, ENC_NONE_16, ENC_NONE_16
+};
+/* clang-format on */
 
 static bool enc_line_end(char c)
 {
@@ -51,9 +59,7 @@ static bool enc_line_end(char c)
 
 static uint8_t enc_sextet(char c)
 {
-    unsigned at = (unsigned)(uint8_t)c - '+';
-
-    return at < sizeof enc_values ? enc_values[at] : ENC_NONE;
+    return enc_values[(uint8_t)c];
 }
 
 /* A quantum of four characters of the alphabet. False: there are others. */

@@ -404,7 +404,8 @@ static char *json_read_map(micro__json_in *in, char *p, const micro_field *f, ch
 /* ---- messages ------------------------------------------------------------------------------- */
 
 /* A member that has a label, or is null. */
-static char *json_read_labelled(micro__json_in *in, char *p, const micro_field *f, char *obj)
+static MICRO__NOINLINE char *json_read_labelled(micro__json_in *in, char *p, const micro_field *f,
+                                                char *obj)
 {
     char *slot = obj + f->offset, *aux = obj + f->aux;
 
@@ -435,9 +436,13 @@ static char *json_read_labelled(micro__json_in *in, char *p, const micro_field *
 /* The value of a member; the member is zero so far. */
 static char *json_read_member(micro__json_in *in, char *p, const micro_field *f, char *obj)
 {
+    char *slot = obj + f->offset;
+
     if (f->label != MICRO_PLAIN || *p == 'n')
         return json_read_labelled(in, p, f, obj);
-    return json_read_slot(in, p, f, obj + f->offset);
+    if (f->kind == MICRO_KIND_string && *p == '"') /* the usual case, for which no call is made */
+        return micro__json_string(in, p + 1, (micro_str *)(void *)slot);
+    return json_read_slot(in, p, f, slot);
 }
 
 /* If the text at p is the member's name and a quote: the place behind, else NULL. */

@@ -89,6 +89,10 @@ MICRO_PRIVATE void micro__json_quote(micro_buf *out, micro_str s)
     if (!to)
         return;
     *to++ = '"';
+#if defined(__SSE2__)
+    for (; s.len - i >= 16 && !micro__json_special16(s.ptr + i, JSON_WRITE_ALL); i += 16)
+        memcpy(to + i, s.ptr + i, 16);
+#endif
     for (; s.len - i >= 8 && !micro__json_special(s.ptr + i, JSON_WRITE_ALL); i += 8)
         memcpy(to + i, s.ptr + i, 8);
     for (; i < s.len && !micro__json_class[(unsigned char)s.ptr[i]]; i++)
