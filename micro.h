@@ -1072,7 +1072,8 @@ MICRO_API MICRO_CHECKED micro_err micro_post(micro_service *svc, int delay_ms,
  * Metrics: each endpoint counts its requests, their errors by kind (client: 400 to 499, server:
  * 500 to 599, other), those that run, and how long they took, from whole request to whole reply. A
  * stream is one request, from its opening to its end. Topics count how their events were handled.
- * It costs two looks at the clock and no lock. Debug.Stats, and so `micro stats`, tells them. With
+ * It costs two looks at the clock, or one (of events that came together, the next one's time begins
+ * where the one before ended), and no lock. Debug.Stats, and so `micro stats`, tells them. With
  * .metrics (--metrics), GET /metrics on the service's own port gives them to Prometheus:
  *     micro_requests_total{endpoint,outcome}    micro_requests_running{endpoint}
  *     micro_request_duration_seconds{endpoint}  micro_requests_rejected_total (came to no endpoint)

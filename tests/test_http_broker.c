@@ -200,6 +200,13 @@ static void httpb_post(httpb_fixture *f, size_t row, const char *id, int fd)
         CHECK_EQ_INT(events_count(&f->seen), had);
 }
 
+/* Events until the handler counts as quick: from then on they are handled where they come in. */
+static void httpb_warm(httpb_fixture *f, int fd)
+{
+    for (int i = 0; i < 20; i++)
+        httpb_post(f, 0, f->id, fd);
+}
+
 /* ---- the end ------------------------------------------------------------------------------- */
 
 #define HTTPB_LOOKS 1000
@@ -248,11 +255,13 @@ TEST(http_broker_answers_as_the_original)
 
     REQUIRE(httpb_setup(&f, NULL));
     int fd = raw_connect(f.address);
-    for (size_t i = 0; i < MICRO_COUNTOF(httpb_posts); i++) {
-        httpb_post(&f, i, f.id, fd);
-        httpb_post(&f, i, f.old_id, fd);
+    for (int warm = 0; warm < 2; warm++) {
+        for (size_t i = 0; i < MICRO_COUNTOF(httpb_posts); i++) {
+            httpb_post(&f, i, f.id, fd);
+            httpb_post(&f, i, f.old_id, fd);
+        }
+        httpb_warm(&f, fd);
     }
-    httpb_post(&f, 0, f.id, fd);
     CHECK_EQ_TEXT(f.seen.ids[0], "raw");
     close(fd);
     httpb_teardown(&f);
@@ -518,18 +527,15 @@ static size_t httpb_write(char *to, size_t size, size_t row, const char *id)
     return n;
 }
 
-TEST(http_broker_tells_heads_apart_that_come_together)
+static void httpb_send_together(httpb_fixture *f, int fd)
 {
     enum { ROWS = MICRO_COUNTOF(httpb_together) };
-    httpb_fixture f;
     char all[8192], reply[2048] = "";
     size_t n = 0;
-    int want = 0;
+    int had = events_count(&f->seen), want = had;
 
-    REQUIRE(httpb_setup(&f, NULL));
-    int fd = raw_connect(f.address);
     for (size_t i = 0; i < ROWS; i++) {
-        n += httpb_write(all + n, sizeof all - n, i, f.id);
+        n += httpb_write(all + n, sizeof all - n, i, f->id);
         want += httpb_together[i].delivered;
     }
     raw_send(fd, all);
@@ -537,15 +543,103 @@ TEST(http_broker_tells_heads_apart_that_come_together)
         NOTE("row %zu", i);
         CHECK_EQ_INT(atoi(raw_reply(fd, reply, sizeof reply, 30000) + 9), httpb_together[i].status);
     }
-    CHECK_EQ_INT(events_wait(&f.seen, want), want);
+    CHECK_EQ_INT(events_wait(&f->seen, want), want);
     for (size_t i = 0; i < ROWS; i++) { /* in any order, since handlers may run side by side */
         int times = 0;
-        for (int k = 0; k < want; k++)
-            times += !strcmp(f.seen.ids[k], httpb_together[i].event);
+        for (int k = had; k < want; k++)
+            times += !strcmp(f->seen.ids[k], httpb_together[i].event);
         NOTE("row %zu", i);
         CHECK_EQ_INT(times, httpb_together[i].delivered);
     }
+}
+
+TEST(http_broker_tells_heads_apart_that_come_together)
+{
+    httpb_fixture f;
+
+    REQUIRE(httpb_setup(&f, NULL));
+    for (int warm = 0; warm < 2; warm++) {
+        int fd = raw_connect(f.address);
+        if (warm)
+            httpb_warm(&f, fd);
+        httpb_send_together(&f, fd);
+        close(fd);
+    }
+    httpb_teardown(&f);
+}
+
+/* A subscription that ends itself when it has got so many. */
+typedef struct httpb_until {
+    micro_broker *broker;
+    micro_sub *sub;
+    int n, most;
+} httpb_until;
+
+static micro_err httpb_until_on(void *arg, micro_ctx *ctx, const char *topic, const micro_msg *msg)
+{
+    httpb_until *u = arg;
+
+    (void)ctx, (void)topic, (void)msg;
+    if (++u->n == u->most)
+        micro_broker_unsubscribe(u->broker, u->sub);
+    return MICRO_OK;
+}
+
+/* n events in one write. */
+static void httpb_send_raw(int fd, const char *id, int n)
+{
+    static const char body[] = "{\"Header\":{\":topic\":\"example.raw\"},\"Body\":\"\"}";
+    char all[8192] = "", reply[2048];
+    size_t len = 0;
+
+    for (int i = 0; i < n; i++)
+        len += (size_t)snprintf(all + len, sizeof all - len,
+                                "POST /?id=%s HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s", id,
+                                sizeof body - 1, body);
+    raw_send(fd, all);
+    for (int i = 0; i < n; i++)
+        CHECK(!strncmp(raw_reply(fd, reply, sizeof reply, 30000), "HTTP/1.1 200 ", 13));
+}
+
+/* Events that came together with the last one have no handler any more; they are answered. */
+TEST(http_broker_handler_unsubscribes_amid_events)
+{
+    const micro_subscribe_opts one = { .size_ = sizeof one, .max_running = 1 };
+    httpb_until u = { .most = 23 };
+    httpb_fixture f;
+    micro_node node;
+    char metadata[128];
+
+    REQUIRE(httpb_setup(&f, NULL));
+    u.broker = micro_service_broker(f.sub);
+    REQUIRE(micro_broker_subscribe(u.broker, f.ctx, "example.raw", &one, httpb_until_on, &u,
+                                   &u.sub) == MICRO_OK);
+    REQUIRE(httpb_node(&f, "topic:example.raw", "ff.http.broadcast", &node, metadata));
+    int fd = raw_connect(f.address);
+    for (int i = 0; i < 20; i++)
+        httpb_send_raw(fd, node.id.ptr, 1);
+    httpb_send_raw(fd, node.id.ptr, 8);
+    httpb_send_raw(fd, node.id.ptr, 2);
     close(fd);
+    httpb_teardown(&f);
+    CHECK_EQ_INT(u.n, 23);
+}
+
+/* Who publishes may go without waiting for an answer: the event is handled all the same. */
+TEST(http_broker_handles_what_a_gone_publisher_sent)
+{
+    char request[1024];
+    httpb_fixture f;
+
+    REQUIRE(httpb_setup(&f, NULL));
+    int fd = raw_connect(f.address);
+    httpb_warm(&f, fd);
+    atomic_store(&f.seen.sleep_ms, 100);
+    httpb_write(request, sizeof request, 0, f.id);
+    raw_send(fd, request);
+    close(fd);
+    CHECK_EQ_INT(events_wait(&f.seen, 21), 21);
+    CHECK(!f.seen.canceled);
     httpb_teardown(&f);
 }
 

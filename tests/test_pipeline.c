@@ -44,7 +44,10 @@ static void pipeline_teardown(pipeline_fixture *f)
 
 static micro_err pipeline_send(pipeline_fixture *f, const char *head, const char *body)
 {
-    return micro__pipelines_send(f->set, f->ctx, f->address, micro_s(head), micro_s(body), true);
+    micro__pipeline_request r = { f->address, micro_s(head), micro_s(body), MICRO_OK };
+
+    micro__pipelines_send(f->set, f->ctx, &r, 1);
+    return r.err;
 }
 
 static int pipeline_accept(pipeline_fixture *f)

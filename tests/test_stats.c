@@ -19,6 +19,22 @@ static uint64_t stats_total(const micro__stats_sum *sum)
     return n;
 }
 
+/* A time that is known is not looked up again. */
+TEST(stats_begin_when_the_request_was_there)
+{
+    micro__stats *s = micro__stats_new();
+    micro_ctx *ctx = micro_ctx_new(NULL);
+    uint64_t before = micro__now_ns();
+
+    REQUIRE(s != NULL);
+    CHECK(micro__stats_begin(s, ctx) >= before);
+    ctx->since = 12345;
+    CHECK_EQ_UINT(micro__stats_begin(s, ctx), 12345);
+    CHECK(micro__stats_end(s, ctx, before, MICRO__DONE_OK) >= before);
+    micro_ctx_free(ctx);
+    micro__stats_free(s);
+}
+
 TEST(stats_buckets_keep_a_time_to_a_quarter)
 {
     micro_ctx *ctx = micro_ctx_new(NULL);

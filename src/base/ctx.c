@@ -14,12 +14,11 @@ static void ctx_clear_info(micro_ctx *ctx)
 
 MICRO_PRIVATE void micro__ctx_clear_error(micro_ctx *ctx)
 {
-    micro_str none = micro_s(NULL);
+    const micro_str none = micro_s(NULL);
 
     if (!ctx)
         return;
-    ctx->error.id = ctx->error.detail = ctx->error.status = none;
-    ctx->error.code = 0;
+    ctx->error = (micro_error){ none, 0, none, none };
     ctx->local = MICRO_OK;
     ctx->error_line = NULL;
 }
@@ -32,7 +31,7 @@ MICRO_PRIVATE void micro__ctx_init(micro_ctx *ctx, micro_service *svc)
     micro__ctx_clear_error(ctx);
     ctx->mark = micro__arena_mark(&ctx->arena);
     atomic_init(&ctx->canceled, false);
-    atomic_flag_clear(&ctx->wait_lock);
+    atomic_flag_clear_explicit(&ctx->wait_lock, memory_order_relaxed);
 }
 
 MICRO_PRIVATE void micro__ctx_release(micro_ctx *ctx)

@@ -35,17 +35,18 @@ struct micro_ctx {
     micro_err sticky;  /* a set that failed; the next call returns it and clears it */
     micro_info info;   /* strings never NULL */
     void *state;       /* of the handler */
+    uint64_t since;    /* micro__now_ns: when its request was there; 0: when it is asked for */
     int hops;          /* of the request being served, -1: none */
     bool own_trace;    /* the program set traceparent: it goes out as it is */
     micro_error error; /* strings never NULL */
     micro_err local;   /* the local failure that error stands for; 0: a service raised it */
-    char *error_line; /* micro_ctx_strerror's text, made on demand, in the arena */
+    char *error_line;  /* micro_ctx_strerror's text, made on demand, in the arena */
     atomic_bool canceled;
     atomic_flag wait_lock;      /* guards wait_fn, wait_arg, owned */
     void (*wait_fn)(void *arg); /* wakes whoever blocks on this ctx; called with wait_lock held */
     void *wait_arg;
     struct micro__alarm *alarm; /* set by its owner, under wait_lock; NULL: none */
-    micro__owned *owned;                          /* newest first */
+    micro__owned *owned;        /* newest first */
     MICRO__ATOMIC(struct micro__family *) family; /* of what was started on it; NULL: nothing */
     struct micro__family *parent;                 /* of a child */
     void (*complete)(void *arg);                  /* of a child that has ended */

@@ -34,15 +34,16 @@ MICRO_PRIVATE micro_err micro__service_broker_connect(micro_service *svc, micro_
 MICRO_PRIVATE micro_err micro__service_engine_of(micro_service *svc, micro__engine **out);
 
 /* ---- sub.c: events handled for one subscription ------------------------------------------------
- * Events that a handler is quick with are handled where they come in. For one that blocks they are
- * tasks of the loops: at most max_running at once, the rest waits, and what does not fit is
- * refused. */
+ * Events that a handler is quick with are handled where they come in (begin, then run or done). For
+ * one that blocks they are tasks of the loops (deliver): at most max_running at once, the rest
+ * waits, and what does not fit is refused. */
 
-/* One event; all of it lives in its ctx. */
+/* One event. */
 typedef struct micro__delivery {
     struct micro__delivery *next; /* waiting, or being handled */
-    micro_sub *sub;
-    micro_ctx *ctx;
+    micro_sub *sub;               /* held, but by one that is lent */
+    micro_ctx *ctx;               /* which all of it lives in */
+    bool lent;                    /* the ctx, and this itself: by who handles it where it came in */
     const char *topic;
     micro_msg msg;
     micro__task task;
@@ -60,9 +61,9 @@ struct micro_sub {
     void (*free)(micro_sub *sub);
     atomic_int refs;
     micro__habit habit;
-    MICRO__ATOMIC(unsigned) handled;
     micro__mutex lock;
     micro__cond changed;
+    unsigned handled;
     micro__delivery *first, **last; /* waiting */
     micro__delivery *active;
     size_t nwaiting, bytes;
@@ -83,10 +84,14 @@ MICRO_PRIVATE void micro__sub_hold(micro_sub *s);
 MICRO_PRIVATE void micro__sub_drop(micro_sub *s); /* the last one frees it */
 /* A ctx with a delivery in it, its topic copied; NULL: out of memory. */
 MICRO_PRIVATE micro__delivery *micro__delivery_new(micro_str topic);
-/* Takes d on success. here: it may be handled before this returns. While there is no room it waits
- * for events to be handled, at most until wait ends. EAGAIN: no room; ECLOSED. */
-MICRO_PRIVATE micro_err micro__sub_deliver(micro_sub *s, micro__delivery *d, bool here,
-                                           micro_ctx *wait);
+/* True: d, a lent one that may be empty yet, counts as being handled; the caller, who goes on
+ * holding s, is to run it, or to be done with it. False: it is to be delivered. */
+MICRO_PRIVATE bool micro__sub_begin(micro_sub *s, micro__delivery *d);
+MICRO_PRIVATE void micro__sub_run(micro__delivery *d);  /* the handler, then done */
+MICRO_PRIVATE void micro__sub_done(micro__delivery *d); /* the last touch of d */
+/* Takes d on success. While there is no room it waits for events to be handled, at most until wait
+ * ends. EAGAIN: no room; ECLOSED. */
+MICRO_PRIVATE micro_err micro__sub_deliver(micro_sub *s, micro__delivery *d, micro_ctx *wait);
 /* As the op unsubscribe says; drops a reference. */
 MICRO_PRIVATE micro_err micro__sub_end(micro_sub *s, int drain_ms);
 

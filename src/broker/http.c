@@ -287,7 +287,8 @@ static micro_err httpbroker_bind(micro__http_broker *b, micro__port **port, char
                            .max_kept = HTTP_KEPT,
                            .max_conns = HTTP_CONNS,
                            .idle_ms = HTTP_IDLE_MS,
-                           .heads_stay = true };
+                           .goes_on = true,
+                           .forget = micro__http_receive_forget };
     micro__listener s;
     micro__addr addr;
     micro_err err = micro__addr_resolve(&addr, micro_s(at));

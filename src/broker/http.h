@@ -72,8 +72,9 @@ MICRO_PRIVATE void micro__http_end(micro__http_broker *b);
 MICRO_PRIVATE bool micro__http_names(micro_ctx *ctx, const char *topic,
                                      const char *names[MICRO__HTTP_NAMES]);
 
-/* http_receive.c: a micro__serve_fn; arg is the broker. */
+/* http_receive.c: a micro__serve_fn; arg is the broker, and the memo a subscription, held. */
 MICRO_PRIVATE void micro__http_receive(void *arg, micro__request *req, micro__reply *reply);
+MICRO_PRIVATE void micro__http_receive_forget(void *memo);
 
 /* http_find.c: what publishers know of subscribers. ENOTFOUND: nobody subscribes. */
 MICRO_PRIVATE micro_err micro__http_find(micro__http_broker *b, micro_ctx *ctx, const char *topic,

@@ -45,6 +45,16 @@ static micro_err publish_body(micro_ctx *ctx, const char *topic, const micro_msg
     return out->failed ? (out->toobig ? MICRO_ETOOBIG : MICRO_ENOMEM) : MICRO_OK;
 }
 
+/* About as much as such a body takes: then its buffer need not grow. */
+static size_t publish_size(const char *topic, const micro_msg *msg)
+{
+    size_t n = 64 + strlen(topic) + msg->body.len / 3 * 4;
+
+    for (size_t i = 0; i < msg->header.len; i++)
+        n += 8 + msg->header.ptr[i].key.len + msg->header.ptr[i].value.len;
+    return n < MICRO_MAX_BODY ? n : MICRO_MAX_BODY;
+}
+
 /* What all requests of one generation have in common: the length of the body, the end of the head,
  * and the body. */
 static micro_err publish_rest(micro_ctx *ctx, const char *topic, const micro_msg *msg, size_t set,
@@ -52,7 +62,7 @@ static micro_err publish_rest(micro_ctx *ctx, const char *topic, const micro_msg
 {
     char text[PUBLISH_ROOM];
 
-    if (!micro__buf_room(buf, PUBLISH_ROOM))
+    if (!micro__buf_room(buf, PUBLISH_ROOM + publish_size(topic, msg)))
         return MICRO_ENOMEM;
     buf->len = PUBLISH_ROOM;
     micro_err err = publish_body(ctx, topic, msg, set, buf);
@@ -76,21 +86,16 @@ typedef struct publication {
     const micro_msg *msg;
     micro_buf bufs[MICRO__HTTP_NAMES];
     micro_str rest[MICRO__HTTP_NAMES];
-    bool lone; /* one gets it */
 } publication;
 
-static micro_err publish_to(publication *p, const micro__http_target *t)
+static micro__pipeline_request publish_request(publication *p, const micro__http_target *t)
 {
     micro_str *rest = &p->rest[t->set];
-    micro_err err = MICRO_OK;
+    micro_err err = t->secure ? MICRO_ENOSYS : MICRO_OK;
 
-    if (t->secure)
-        return MICRO_ENOSYS;
-    if (!rest->len)
+    if (err == MICRO_OK && !rest->len)
         err = publish_rest(p->ctx, p->topic, p->msg, t->set, &p->bufs[t->set], rest);
-    return err == MICRO_OK ? micro__pipelines_send(p->b->out, p->ctx, t->node->address.ptr, t->head,
-                                                   *rest, p->lone)
-                           : err;
+    return (micro__pipeline_request){ t->node->address.ptr, t->head, *rest, err };
 }
 
 static const char *publish_why(micro_err err)
@@ -103,13 +108,10 @@ static const char *publish_why(micro_err err)
 }
 
 /* Of each queue one; *list NULL: nobody has a queue, and all get it. */
-static micro_err publish_choose(publication *p, const micro__http_plan *plan,
+static micro_err publish_choose(const publication *p, const micro__http_plan *plan,
                                 micro__receiver **list)
 {
-    size_t n = 0;
-
     *list = NULL;
-    p->lone = plan->len == 1;
     if (!plan->queues)
         return MICRO_OK;
     micro__receiver *r = micro__arena_zero(&p->ctx->arena, plan->len * sizeof *r);
@@ -121,34 +123,41 @@ static micro_err publish_choose(publication *p, const micro__http_plan *plan,
         r[i].usable = !t->secure && !micro__pipelines_refused(p->b->out, t->node->address.ptr);
     }
     micro__receivers_choose(r, plan->len);
-    for (size_t i = 0; i < plan->len; i++)
-        n += r[i].chosen;
-    p->lone = n == 1;
     *list = r;
     return MICRO_OK;
 }
 
 /* A subscriber that gets nothing is no reason for the others to get nothing. */
+static micro_err publish_result(const publication *p, const micro__pipeline_request *list, size_t n)
+{
+    micro_err err = MICRO_OK;
+    size_t taken = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        taken += list[i].err == MICRO_OK;
+        if (list[i].err == MICRO_OK)
+            continue;
+        err = list[i].err;
+        MICRO_LOG(MICRO_LOG_WARN, "event of %s for %s lost: %s", p->topic, list[i].address,
+                  publish_why(err));
+    }
+    return taken ? MICRO_OK : err;
+}
+
 static micro_err publish_all(publication *p, const micro__http_plan *plan)
 {
-    micro__receiver *list;
-    micro_err err = publish_choose(p, plan, &list);
-    size_t taken = 0;
+    micro__pipeline_request *list = micro__arena_take(&p->ctx->arena, plan->len * sizeof *list);
+    micro__receiver *receivers;
+    micro_err err = list ? publish_choose(p, plan, &receivers) : MICRO_ENOMEM;
+    size_t n = 0;
 
     if (err != MICRO_OK)
         return err;
-    for (size_t i = 0; i < plan->len; i++) {
-        if (list && !list[i].chosen)
-            continue;
-        micro_err own = publish_to(p, &plan->list[i]);
-        taken += own == MICRO_OK;
-        if (own == MICRO_OK)
-            continue;
-        err = own;
-        MICRO_LOG(MICRO_LOG_WARN, "event of %s for %s lost: %s", p->topic,
-                  plan->list[i].node->address.ptr, publish_why(own));
-    }
-    return taken ? MICRO_OK : err;
+    for (size_t i = 0; i < plan->len; i++)
+        if (!receivers || receivers[i].chosen)
+            list[n++] = publish_request(p, &plan->list[i]);
+    micro__pipelines_send(p->b->out, p->ctx, list, n);
+    return publish_result(p, list, n);
 }
 
 static micro_err publish(micro__http_broker *b, micro_ctx *ctx, const char *topic,

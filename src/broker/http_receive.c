@@ -40,17 +40,15 @@ static void receive_error(micro__reply *reply, int status, int code, const char 
     micro__error_write(reply->body, &e);
 }
 
-/* ---- the request --------------------------------------------------------------------------- */
-
-/* The subscription with that id, if it is one of that topic, held. */
-static micro_sub *receive_find(micro__http_broker *b, const char *id, const char *topic)
+/* The subscription with that id, held; NULL: none. */
+static micro_sub *receive_find(micro__http_broker *b, const char *id)
 {
     micro_sub *found = NULL;
 
     micro__lock(&b->lock);
     for (micro_sub *s = b->subs; s && !found; s = s->next) {
         const micro__http_sub *h = (const micro__http_sub *)s;
-        if ((!strcmp(h->ids[0], id) || !strcmp(h->ids[1], id)) && !strcmp(s->topic, topic))
+        if (!strcmp(h->ids[0], id) || !strcmp(h->ids[1], id))
             found = s;
     }
     if (found)
@@ -61,17 +59,13 @@ static micro_sub *receive_find(micro__http_broker *b, const char *id, const char
 
 /* ---- the event ----------------------------------------------------------------------------- */
 
-/* d->msg out of a body; false: answered. */
-static bool receive_read(micro__delivery *d, const micro__request *req, micro__reply *reply)
+/* d's topic and message out of a body, in its place; false: answered. */
+static bool receive_read(micro__delivery *d, char *text, size_t len, micro__reply *reply)
 {
-    micro_ctx *ctx = d->ctx;
-    char *text = micro__arena_text(&ctx->arena, req->body, req->body_len);
     receive_event e;
-    micro_err err = text ? micro__json_read(ctx, &receive_type, text, req->body_len, 0, &e)
-                         : micro__ctx_local(ctx, MICRO_ENOMEM, "out of memory");
 
-    if (err != MICRO_OK) {
-        receive_error(reply, 500, 500, "Error parsing request body: ", ctx->error.detail.ptr);
+    if (micro__json_read(d->ctx, &receive_type, text, len, 0, &e) != MICRO_OK) {
+        receive_error(reply, 500, 500, "Error parsing request body: ", d->ctx->error.detail.ptr);
         return false;
     }
     d->msg.header = e.header;
@@ -89,52 +83,76 @@ static bool receive_read(micro__delivery *d, const micro__request *req, micro__r
     return true;
 }
 
-/* ENOTFOUND: nobody's. */
-static micro_err receive_deliver(micro__http_broker *b, micro_ctx *ctx, micro__delivery *d,
-                                 const char *id)
+/* In the memory of its request. Of events that came together the next one's time begins where the
+ * one before ended: a look at the clock costs as much as reading a message. */
+static void receive_here(micro__delivery *d, const micro__request *req, micro__reply *reply)
 {
-    micro_sub *s = receive_find(b, id, d->topic);
-
-    if (!s)
-        return MICRO_ENOTFOUND;
-    micro_err err = micro__sub_deliver(s, d, true, ctx);
-    micro__sub_drop(s);
-    return err;
+    d->ctx->since = micro__thread_ended();
+    if (receive_read(d, req->body, req->body_len, reply) && !strcmp(d->topic, d->sub->topic))
+        micro__sub_run(d);
+    else
+        micro__sub_done(d);
 }
 
-static void receive_post(micro__http_broker *b, const micro__request *req, const char *id,
-                         micro__reply *reply)
+/* By the subscription, in memory of its own. */
+static void receive_later(micro_sub *s, const micro__request *req, micro__reply *reply)
 {
     micro__delivery *d = micro__delivery_new(micro_s(""));
+    char *text = d ? micro__arena_text(&d->ctx->arena, req->body, req->body_len) : NULL;
 
-    if (!d) {
+    if (!text) {
         receive_error(reply, 500, 500, "out of memory", "");
-        return;
-    }
-    if (receive_read(d, req, reply)) {
-        micro_err err = receive_deliver(b, req->ctx, d, id);
+    } else if (receive_read(d, text, req->body_len, reply) && s && !strcmp(d->topic, s->topic)) {
+        micro_err err = micro__sub_deliver(s, d, req->ctx);
         if (err == MICRO_OK)
             return;
         if (err == MICRO_EAGAIN)
             receive_error(reply, 503, 503, "too many events wait", "");
     }
-    micro_ctx_free(d->ctx);
+    if (d)
+        micro_ctx_free(d->ctx);
 }
 
-MICRO_PRIVATE void micro__http_receive(void *arg, micro__request *req, micro__reply *reply)
+/* ---- the request --------------------------------------------------------------------------- */
+
+/* Whose an event is, by the head of its request; *s NULL: nobody's. False: answered. */
+static bool receive_whose(micro__http_broker *b, const micro__http_head *head, micro__reply *reply,
+                          micro_sub **s)
 {
-    micro_str query, path = micro__str_cut(req->head->target, '?', &query);
+    micro_str query, path = micro__str_cut(head->target, '?', &query);
     char id[RECEIVE_ID_MAX];
 
     if (!micro__str_is(path, "/") && !micro__str_is(path, "/_sub")) {
         reply->status = 404;
         reply->content_type = micro_s("text/plain; charset=utf-8");
         micro__buf_text(reply->body, "404 page not found\n");
-    } else if (!micro__str_is(req->head->method, "POST")) {
+        return false;
+    }
+    if (!micro__str_is(head->method, "POST")) {
         receive_error(reply, 405, 400, "Method not allowed", "");
         micro__buf_byte(reply->body, '\n');
-    } else {
-        micro__query_get(query, "id", id, sizeof id);
-        receive_post(arg, req, id, reply);
+        return false;
     }
+    micro__query_get(query, "id", id, sizeof id);
+    *s = receive_find(b, id);
+    return true;
+}
+
+MICRO_PRIVATE void micro__http_receive(void *arg, micro__request *req, micro__reply *reply)
+{
+    micro__delivery d = { .ctx = req->ctx, .lent = true };
+    micro_sub *s = *req->memo;
+
+    if (!s && !receive_whose(arg, req->head, reply, &s))
+        return;
+    *req->memo = s;
+    if (s && micro__sub_begin(s, &d))
+        receive_here(&d, req, reply);
+    else
+        receive_later(s, req, reply);
+}
+
+MICRO_PRIVATE void micro__http_receive_forget(void *memo)
+{
+    micro__sub_drop(memo);
 }

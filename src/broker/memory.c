@@ -43,7 +43,7 @@ static micro_err membroker_deliver(micro_ctx *ctx, const char *topic, const micr
     d->msg.body.ptr = (const uint8_t *)micro__arena_text(
         &d->ctx->arena, (const char *)msg->body.ptr, msg->body.len);
     if (d->msg.body.ptr && micro__pairs_copy(&d->ctx->arena, &d->msg.header, &msg->header))
-        err = micro__sub_deliver(s, d, false, ctx);
+        err = micro__sub_deliver(s, d, ctx);
     if (err != MICRO_OK)
         micro_ctx_free(d->ctx);
     return err;

@@ -102,7 +102,6 @@ static void sub_push(micro__delivery *d)
 /* With the lock. */
 static void sub_activate(micro_sub *s, micro__delivery *d)
 {
-    micro__sub_hold(s);
     d->next = s->active;
     s->active = d;
     s->running++;
@@ -122,8 +121,8 @@ static micro__delivery *sub_next(micro_sub *s)
     return d;
 }
 
-/* The last touch of d: it goes with its ctx. The next one takes its place. */
-static void sub_done(micro__delivery *d)
+/* The next one takes its place. */
+MICRO_PRIVATE void micro__sub_done(micro__delivery *d)
 {
     micro_sub *s = d->sub;
     micro__delivery **at = &s->active;
@@ -133,6 +132,7 @@ static void sub_done(micro__delivery *d)
         at = &(*at)->next;
     *at = d->next;
     s->running--;
+    s->handled++;
     if (s->first)
         s->moved = micro__now_ms();
     micro__delivery *next = sub_next(s);
@@ -140,14 +140,18 @@ static void sub_done(micro__delivery *d)
         sub_activate(s, next);
     micro__cond_broadcast(&s->changed);
     micro__unlock(&s->lock);
-    micro_ctx_free(d->ctx);
     if (next)
         sub_push(next);
+    if (d->lent) {
+        micro__ctx_end(d->ctx);
+        return;
+    }
+    micro_ctx_free(d->ctx); /* and d with it */
     micro__sub_drop(s);
 }
 
 /* By the thread that d says. */
-static void sub_run(micro__delivery *d)
+MICRO_PRIVATE void micro__sub_run(micro__delivery *d)
 {
     micro_sub *s = d->sub;
 
@@ -161,8 +165,7 @@ static void sub_run(micro__delivery *d)
     micro__user_end(&s->habit);
     if (err != MICRO_OK)
         MICRO_LOG(MICRO_LOG_WARN, "event of %s: %s", d->topic, micro_ctx_strerror(d->ctx));
-    atomic_fetch_add_explicit(&s->handled, 1, memory_order_relaxed);
-    sub_done(d);
+    micro__sub_done(d);
 }
 
 static void sub_handle(micro__delivery *d)
@@ -174,9 +177,9 @@ static void sub_handle(micro__delivery *d)
     d->thread = micro__thread_mark();
     micro__unlock(&s->lock);
     if (deaf)
-        sub_done(d);
+        micro__sub_done(d);
     else
-        sub_run(d);
+        micro__sub_run(d);
 }
 
 /* ---- taking -------------------------------------------------------------------------------- */
@@ -198,38 +201,58 @@ static micro_err sub_wait_room(micro_sub *s, const micro__delivery *d, micro_ctx
     return s->closed ? MICRO_ECLOSED : MICRO_OK;
 }
 
-/* Without threads nothing would run beside it. */
-static bool sub_quick(micro_sub *s)
+/* With the lock. Without threads nothing would run beside it. */
+static bool sub_quick(const micro_sub *s)
 {
     return !micro__engine_threaded(s->engine) ||
-           (!micro__habit_blocked(&s->habit) &&
-            atomic_load_explicit(&s->handled, memory_order_relaxed) >= SUB_TRIAL);
+           (s->handled >= SUB_TRIAL && !micro__habit_blocked(&s->habit));
 }
 
-MICRO_PRIVATE micro_err micro__sub_deliver(micro_sub *s, micro__delivery *d, bool here,
-                                           micro_ctx *wait)
+/* With the lock: another one may be handled now. */
+static bool sub_idle(const micro_sub *s)
+{
+    return !s->first && s->running < s->max_running;
+}
+
+MICRO_PRIVATE bool micro__sub_begin(micro_sub *s, micro__delivery *d)
+{
+    micro__lock(&s->lock);
+    bool here = !s->closed && sub_idle(s) && sub_quick(s);
+    if (here) {
+        d->sub = s;
+        d->thread = micro__thread_mark();
+        sub_activate(s, d);
+    }
+    micro__unlock(&s->lock);
+    return here;
+}
+
+/* With the lock. */
+static void sub_queue(micro_sub *s, micro__delivery *d)
+{
+    if (!s->first)
+        s->moved = micro__now_ms();
+    *s->last = d;
+    s->last = &d->next;
+    s->nwaiting++;
+    s->bytes += d->msg.body.len;
+}
+
+MICRO_PRIVATE micro_err micro__sub_deliver(micro_sub *s, micro__delivery *d, micro_ctx *wait)
 {
     d->sub = s;
     d->next = NULL;
     micro__lock(&s->lock);
     micro_err err = sub_wait_room(s, d, wait);
-    bool now = err == MICRO_OK && !s->first && s->running < s->max_running;
-    here = now && here && sub_quick(s);
-    if (now) {
+    bool now = err == MICRO_OK && sub_idle(s);
+    if (err == MICRO_OK)
+        micro__sub_hold(s);
+    if (now)
         sub_activate(s, d);
-        d->thread = here ? micro__thread_mark() : NULL;
-    } else if (err == MICRO_OK) {
-        if (!s->first)
-            s->moved = micro__now_ms();
-        *s->last = d;
-        s->last = &d->next;
-        s->nwaiting++;
-        s->bytes += d->msg.body.len;
-    }
+    else if (err == MICRO_OK)
+        sub_queue(s, d);
     micro__unlock(&s->lock);
-    if (here)
-        sub_run(d);
-    else if (now)
+    if (now)
         sub_push(d);
     return err;
 }
@@ -249,8 +272,10 @@ static void sub_drop_waiting(micro_sub *s)
 {
     micro__delivery *d;
 
-    while ((d = sub_next(s)) != NULL)
+    while ((d = sub_next(s)) != NULL) {
         micro_ctx_free(d->ctx);
+        micro__sub_drop(s); /* not the last one: the caller has one too */
+    }
 }
 
 /* With the lock. True: nothing is left. */

@@ -62,6 +62,8 @@ MICRO_PRIVATE void micro__conn_hup(micro__conn *c)
 /* While the seat is ours nobody else looks; once it is gone, the driver may be about to cancel. */
 static void conn_run(micro__thread *t, micro__conn *c, micro_ctx *ctx)
 {
+    if (c->port->o.goes_on)
+        return;
     if (t->loop) {
         c->running = ctx;
         return;
@@ -215,11 +217,28 @@ static void conn_copy_end(conn_copy *copy, char *body, bool back)
         micro__free(copy->body, copy->len ? copy->len : 1);
 }
 
+/* The last head of a turn: its original, what it means, and what serve has made of it. */
+typedef struct conn_last {
+    const char *from;
+    size_t len; /* 0: none */
+    void *memo;
+    micro__http_head head;
+} conn_last;
+
+static void conn_forget(const micro__conn *c, conn_last *last)
+{
+    if (last->memo)
+        c->port->o.forget(last->memo);
+    last->memo = NULL;
+    last->len = 0;
+}
+
 /* The request, and what has come behind it. False: it is held back, and all is as before. */
-static bool conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head, char *body,
-                        size_t len, micro_str rest)
+static bool conn_answer(micro__thread *t, micro__conn *c, conn_last *last, char *body, size_t len,
+                        micro_str rest)
 {
     micro__port *p = c->port;
+    micro__http_head *head = &last->head;
     size_t start;
     char behind = body[len];
 
@@ -232,6 +251,7 @@ static bool conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
                            .body = body,
                            .body_len = len,
                            .peer = c->peer,
+                           .memo = &last->memo,
                            .least_hops = copy.least_hops,
                            .thread = t,
                            .rest = rest.ptr,
@@ -263,13 +283,6 @@ static bool conn_answer(micro__thread *t, micro__conn *c, micro__http_head *head
     return true;
 }
 
-/* The last head of a turn: its original, and what it means. */
-typedef struct conn_last {
-    const char *from;
-    size_t len; /* 0: none */
-    micro__http_head head;
-} conn_last;
-
 /* What a head says of the message: its length; < 0: refused. */
 static long conn_frame(micro__thread *t, micro__conn *c, micro__assembly *as,
                        const micro__http_head *head, size_t len)
@@ -291,7 +304,7 @@ static long conn_head(micro__thread *t, micro__conn *c, micro__assembly *as, con
 {
     micro__http_head *head = &last->head;
 
-    last->len = 0;
+    conn_forget(c, last);
     memcpy(t->head, buf, len);
     head->request = true;
     head->headers = t->headers;
@@ -311,7 +324,7 @@ static long conn_head(micro__thread *t, micro__conn *c, micro__assembly *as, con
 /* The same bytes as the head before, which means what it meant if serving has left it as it was. */
 static bool conn_again(const micro__conn *c, const conn_last *last, const char *buf, size_t avail)
 {
-    return c->port->o.heads_stay && last->len && avail >= last->len &&
+    return c->port->o.forget && last->len && avail >= last->len &&
            !memcmp(buf, last->from, last->len);
 }
 
@@ -390,8 +403,7 @@ static long conn_request(micro__thread *t, micro__conn *c, micro__assembly *as, 
     }
     if (!parsed && conn_head(t, c, as, buf, as->head, last) < 0)
         return -1;
-    if (conn_answer(t, c, &last->head, buf + as->head, body,
-                    micro__str(buf + total, *avail - total)))
+    if (conn_answer(t, c, last, buf + as->head, body, micro__str(buf + total, *avail - total)))
         return (long)total;
     conn_held(as, buf, avail, total, body);
     return 0;
@@ -410,14 +422,12 @@ static bool conn_carried(micro__conn *c)
     return !c->pipe && c->partial;
 }
 
-/* Serves the complete requests of buf, as many as a turn has. */
-static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
+/* The complete requests of buf, as many as a turn has. */
+static void conn_work_on(micro__thread *t, micro__conn *c, char *buf, size_t len, conn_last *last)
 {
     micro__assembly as = { 0 };
-    conn_last last; /* not zeroed: it is large */
     size_t used = 0;
 
-    last.len = 0;
     if (c->partial)
         as = c->partial->as;
     c->more = false;
@@ -427,7 +437,7 @@ static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
             c->more = true;
             break;
         }
-        long n = conn_request(t, c, &as, buf + used, &avail, &last);
+        long n = conn_request(t, c, &as, buf + used, &avail, last);
         if (n <= 0) {
             len = n < 0 ? used : used + avail;
             break;
@@ -438,7 +448,8 @@ static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
                 return;
             buf = c->partial->bytes;
             len = c->partial->len;
-            used = last.len = 0;
+            used = 0;
+            conn_forget(c, last);
             continue;
         }
         used += (size_t)n;
@@ -451,6 +462,17 @@ static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
         micro__conn_drop_partial(c);
     if (!micro__conn_keep(c, &as, buf + used, len - used, t->loop ? t->loop->now : micro__now_ms()))
         conn_refuse(t, c, 503, CONN_FULL);
+}
+
+static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
+{
+    conn_last last; /* not zeroed: it is large */
+
+    last.memo = NULL;
+    last.len = 0;
+    t->ended = 0;
+    conn_work_on(t, c, buf, len, &last);
+    conn_forget(c, &last);
 }
 
 /* One read. True: there may be more. */

@@ -119,6 +119,7 @@ struct micro__thread {
     micro__conn *conn;                   /* being served */
     micro__habit *habit;                 /* of the handler that runs; NULL: none */
     uint64_t since;                      /* us: when the handler began, where that matters */
+    uint64_t ended;                      /* ns: when an event was handled; 0: not in this read */
     unsigned brief_skipped;
     int depth;  /* of user code within user code */
     char *in;   /* MICRO_CONN_BUF + 1 bytes */

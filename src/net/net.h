@@ -149,6 +149,7 @@ typedef struct micro__request {
     char *body; /* may be overwritten, body[body_len] too */
     size_t body_len;
     const char *peer;
+    void **memo;           /* what serve has left there, if this head is that of the one before */
     int least_hops;        /* with fewer it is to be held back if its handler waits for others */
     micro__thread *thread; /* whose connection may carry a stream; NULL: none */
     const char *rest;      /* what has come behind it; its first byte is `behind` */
@@ -194,7 +195,10 @@ typedef struct micro__port_opts {
     size_t max_body;
     int max_conns, idle_ms; /* idle_ms < 0: for ever */
     size_t max_kept;        /* bytes of requests and replies half done, all together; 0: no limit */
-    bool heads_stay;        /* serve changes nothing of a request's head */
+    bool goes_on;           /* what is served is not canceled when its peer has gone */
+    /* serve changes nothing of a request's head, and forget gets what it has left in *memo, if that
+     * is not NULL. NULL: serve leaves nothing. */
+    void (*forget)(void *memo);
 } micro__port_opts;
 
 /* The process's engine, started by the first and stopped by the last to close it: loops <= 0 means
@@ -279,6 +283,11 @@ typedef struct micro__habit {
     atomic_bool held;  /* and was held back for that: said so already */
 } micro__habit;
 MICRO_PRIVATE bool micro__habit_blocked(const micro__habit *habit); /* not long ago */
+
+/* When this thread had handled the event before, if that came in the same read, else 0: the next
+ * one's time begins there, for a look at the clock costs as much as reading a message. */
+MICRO_PRIVATE uint64_t micro__thread_ended(void);
+MICRO_PRIVATE void micro__thread_set_ended(uint64_t now);
 
 /* Around user code that a loop's thread calls: between them another thread may take the loop over,
  * and does so at once where the habit (NULL: none kept) says that this code blocks. */
@@ -441,13 +450,18 @@ typedef struct micro__pipeline_counts {
 
 MICRO_PRIVATE micro__pipelines *micro__pipelines_new(micro__engine *e,
                                                      const micro__pipelines_opts *opts);
-/* Takes a request (copied) for an address. While there is no room for it: waits as long as the peer
- * keeps taking, at most until ctx ends. lone: no others go anywhere at the same time, so that to
- * write it here is cheaper than to wake a loop. EAGAIN: no room; ECONNECT: refused lately, or no
- * such host; EINVAL (address), ECLOSED, ENOMEM. No error is left in ctx. */
-MICRO_PRIVATE micro_err micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
-                                              const char *address, micro_str head, micro_str body,
-                                              bool lone);
+
+typedef struct micro__pipeline_request {
+    const char *address;
+    micro_str head, body;
+    micro_err err; /* EAGAIN: no room; ECONNECT: refused lately, or no such host; EINVAL (address),
+                      ECLOSED, ENOMEM */
+} micro__pipeline_request;
+/* Takes requests (copied), but those that have an err. While there is no room for one: waits as
+ * long as the peer keeps taking, at most until ctx ends. A single one is written here, if it can
+ * be: that is cheaper than to wake a loop. No error is left in ctx. */
+MICRO_PRIVATE void micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
+                                         micro__pipeline_request *list, size_t n);
 /* It would be ECONNECT; retry: somebody listens there again. */
 MICRO_PRIVATE bool micro__pipelines_refused(micro__pipelines *set, const char *address);
 MICRO_PRIVATE void micro__pipelines_retry(micro__pipelines *set, const char *address);

@@ -150,31 +150,41 @@ static void pipeline_write_here(micro__pipeline *p)
         micro__loop_push(l, &p->task.item);
 }
 
-MICRO_PRIVATE micro_err micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
-                                              const char *address, micro_str head, micro_str body,
-                                              bool lone)
+/* With the lock. True: its sender is to write it. */
+static bool pipeline_take(micro__pipelines *set, micro_ctx *ctx, micro__pipeline_request *r,
+                          bool lone, micro__pipeline **out)
+{
+    bool here = false;
+
+    r->err = pipeline_reserve(set, ctx, r->address, r->head.len + r->body.len, out);
+    if (r->err == MICRO_OK) {
+        here = pipeline_borrow(*out, lone);
+        r->err = pipeline_append(*out, r->head, r->body);
+    }
+    if (r->err != MICRO_OK) {
+        set->counts.lost++;
+        return false;
+    }
+    if (here)
+        (*out)->whose = MICRO__PIPELINE_LENT;
+    else if (micro__pipeline_ask(*out))
+        micro__loop_push((*out)->loop, &(*out)->task.item);
+    return here;
+}
+
+MICRO_PRIVATE void micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
+                                         micro__pipeline_request *list, size_t n)
 {
     micro__pipeline *p = NULL;
-    bool here = false, push = false;
+    bool here = false;
 
     micro__lock(&set->lock);
-    micro_err err = pipeline_reserve(set, ctx, address, head.len + body.len, &p);
-    if (err == MICRO_OK) {
-        here = pipeline_borrow(p, lone);
-        err = pipeline_append(p, head, body);
-    }
-    if (err == MICRO_OK && here)
-        p->whose = MICRO__PIPELINE_LENT;
-    else if (err == MICRO_OK)
-        push = micro__pipeline_ask(p);
-    else
-        set->counts.lost++;
+    for (size_t i = 0; i < n; i++)
+        if (list[i].err == MICRO_OK)
+            here = pipeline_take(set, ctx, &list[i], n == 1, &p);
     micro__unlock(&set->lock);
-    if (here && err == MICRO_OK)
+    if (here)
         pipeline_write_here(p);
-    if (push)
-        micro__loop_push(p->loop, &p->task.item);
-    return err;
 }
 
 MICRO_PRIVATE bool micro__pipelines_refused(micro__pipelines *set, const char *address)

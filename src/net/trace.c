@@ -48,6 +48,9 @@ static bool trace_valid(micro_str t)
 
 MICRO_PRIVATE bool micro__trace_header(micro_str key, bool *state)
 {
+    *state = false;
+    if (!key.len || micro__lower(key.ptr[0]) != 't')
+        return false;
     *state = key.len == sizeof TRACE_STATE - 1 && micro__str_is_nocase(key, TRACE_STATE);
     return *state ||
            (key.len == sizeof TRACE_PARENT - 1 && micro__str_is_nocase(key, TRACE_PARENT));

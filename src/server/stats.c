@@ -89,20 +89,21 @@ MICRO_PRIVATE uint64_t micro__stats_begin(micro__stats *s, const micro_ctx *ctx)
     if (!s)
         return 0;
     stats_add(&stats_shard_of(s, ctx)->begun, 1);
-    return micro__now_ns();
+    return ctx && ctx->since ? ctx->since : micro__now_ns();
 }
 
-MICRO_PRIVATE void micro__stats_end(micro__stats *s, const micro_ctx *ctx, uint64_t begun,
-                                    micro__outcome outcome)
+MICRO_PRIVATE uint64_t micro__stats_end(micro__stats *s, const micro_ctx *ctx, uint64_t begun,
+                                        micro__outcome outcome)
 {
     if (!s)
-        return;
+        return 0;
     stats_shard *shard = stats_shard_of(s, ctx);
-    uint64_t ns = micro__now_ns() - begun;
+    uint64_t now = micro__now_ns(), ns = now - begun;
     stats_add(&shard->time_ns, ns);
     if (outcome != MICRO__DONE_OK)
         stats_add(&shard->errors[outcome], 1);
     stats_add(&shard->buckets[stats_bucket(ns / 1000)], 1);
+    return now;
 }
 
 static uint64_t stats_get(stats_count *from)

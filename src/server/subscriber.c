@@ -18,7 +18,8 @@ static const char *subscriber_headers(micro_ctx *ctx, const micro_pairs *header)
     memset(m, 0, sizeof *m);
     m->ptr = micro__arena_take(&ctx->arena, header->len * sizeof *m->ptr);
     for (size_t i = 0; i < header->len && m->ptr; i++)
-        if (!micro_str_eq_nocase(header->ptr[i].key, type_name))
+        if (header->ptr[i].key.len != type_name.len ||
+            !micro_str_eq_nocase(header->ptr[i].key, type_name))
             m->ptr[m->len++] = header->ptr[i];
         else if (!type.len)
             type = header->ptr[i].value;
@@ -112,7 +113,7 @@ MICRO_PRIVATE micro_err micro__subscriber_event(void *arg, micro_ctx *ctx, const
     micro_err err = subscriber_handle(s, ctx, msg);
 
     (void)topic;
-    micro__stats_end(s->stats, ctx, begun, micro__outcome_of(err));
+    micro__thread_set_ended(micro__stats_end(s->stats, ctx, begun, micro__outcome_of(err)));
     return err;
 }
 
