@@ -103,6 +103,36 @@ TEST(alone_calls_itself)
     }
 }
 
+static micro_err alone_on_event(void *arg, micro_ctx *ctx, const char *topic, const micro_msg *msg)
+{
+    (void)arg, (void)ctx, (void)topic, (void)msg;
+    return MICRO_OK;
+}
+
+/* The broker listens too, and what it is asked there that is no event, it answers. */
+TEST(alone_asks_its_own_broker)
+{
+    alone_fixture f;
+    micro_entries found;
+    micro_sub *sub;
+    hello_msg req = { micro_s("John") };
+    hello_answer rsp;
+
+    REQUIRE(alone_begin(&f, "127.0.0.1:0", NULL));
+    micro_broker *broker = micro_service_broker(f.svc);
+    REQUIRE(micro_broker_subscribe(broker, f.ctx, "alone", NULL, alone_on_event, NULL, &sub) ==
+            MICRO_OK);
+    REQUIRE(micro_registry_get(f.reg, f.ctx, "topic:alone", &found) == MICRO_OK);
+    REQUIRE(found.len == 1 && found.ptr[0].nodes.len == 1);
+    const char *address = found.ptr[0].nodes.ptr[0].address.ptr;
+    CHECK_EQ_INT(
+        hello_say_with(f.ctx, "alone", &req, &rsp, MICRO_OPTS(micro_call_opts, .address = address)),
+        MICRO_ECODEC);
+    CHECK(strstr(micro_ctx_strerror(f.ctx), "404 page not found") != NULL);
+    micro_broker_unsubscribe(broker, sub);
+    alone_end(&f);
+}
+
 TEST(alone_errors_are_those_of_a_connection)
 {
     alone_fixture f;

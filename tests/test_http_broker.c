@@ -1,38 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The http broker as its peers see it: what it registers, what it answers, what it sends. */
-#include "events.h"
+#include "http_broker.h"
 
 #include "os/sys.h"
 
 #define HTTPB_UUID "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
-
-typedef struct httpb_fixture {
-    micro_registry *reg;
-    micro_service *sub;
-    micro_ctx *ctx;
-    events_seen seen;
-    char id[128], old_id[128], address[64];
-} httpb_fixture;
-
-/* The one node of a name, of the version given; its metadata as text. */
-static bool httpb_node(httpb_fixture *f, const char *name, const char *version, micro_node *out,
-                       char metadata[128])
-{
-    micro_entries list = { NULL, 0, 0 };
-    size_t n = 0;
-
-    if (!CHECK_EQ_INT(micro_registry_get(f->reg, f->ctx, name, &list), MICRO_OK) ||
-        !CHECK_EQ_UINT(list.len, 1) || !CHECK_EQ_UINT(list.ptr[0].nodes.len, 1))
-        return false;
-    CHECK_EQ_STR(list.ptr[0].version, version);
-    CHECK_EQ_UINT(list.ptr[0].endpoints.len, 0);
-    *out = list.ptr[0].nodes.ptr[0];
-    metadata[0] = 0;
-    for (size_t i = 0; i < out->metadata.len; i++)
-        n += (size_t)snprintf(metadata + n, 128 - n, "%s=%s;", out->metadata.ptr[i].key.ptr,
-                              out->metadata.ptr[i].value.ptr);
-    return true;
-}
 
 /* text has the form of pattern, where x is any hexadecimal digit. */
 static bool httpb_like(micro_str text, const char *pattern)
@@ -44,39 +16,6 @@ static bool httpb_like(micro_str text, const char *pattern)
                               : pattern[i] != text.ptr[i])
             return false;
     return true;
-}
-
-static bool httpb_setup(httpb_fixture *f, const char *queue)
-{
-    micro_node node;
-    char metadata[128];
-
-    memset(f, 0, sizeof *f);
-    pthread_mutex_init(&f->seen.lock, NULL);
-    f->reg = micro_registry_memory_new();
-    f->sub = micro_service_new(.name = "go.micro.srv.pubsub", .registry = f->reg,
-                               .address = "127.0.0.1:0", .loops = 2);
-    f->ctx = micro_ctx_new(f->sub);
-    events_one_subscribe_with(f->sub, events_on, &f->seen,
-                              MICRO_OPTS(micro_subscribe_opts, .queue = queue));
-    if (!CHECK_EQ_INT(micro_service_start(f->sub), MICRO_OK) ||
-        !httpb_node(f, "micro.http.broker", queue ? queue : "ff.http.broadcast", &node, metadata))
-        return false;
-    snprintf(f->id, sizeof f->id, "%s", node.id.ptr);
-    const char *colon = strrchr(node.address.ptr, ':');
-    snprintf(f->address, sizeof f->address, "127.0.0.1%s", colon ? colon : "");
-    if (!httpb_node(f, "topic:example.topic.pubsub.1", queue ? queue : "ff.http.broadcast", &node,
-                    metadata))
-        return false;
-    snprintf(f->old_id, sizeof f->old_id, "%s", node.id.ptr);
-    return true;
-}
-
-static void httpb_teardown(httpb_fixture *f)
-{
-    micro_ctx_free(f->ctx);
-    micro_service_free(f->sub);
-    micro_registry_free(f->reg);
 }
 
 TEST(http_broker_registers_under_the_names_of_three_generations)
@@ -198,13 +137,6 @@ static void httpb_post(httpb_fixture *f, size_t row, const char *id, int fd)
         CHECK_EQ_INT(events_wait(&f->seen, had + 1), had + 1);
     else
         CHECK_EQ_INT(events_count(&f->seen), had);
-}
-
-/* Events until the handler counts as quick: from then on they are handled where they come in. */
-static void httpb_warm(httpb_fixture *f, int fd)
-{
-    for (int i = 0; i < 20; i++)
-        httpb_post(f, 0, f->id, fd);
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */
@@ -478,169 +410,6 @@ TEST_OF_THREADS(overlap, http_broker_does_not_wait_for_nobody)
     micro_ctx_free(ctx);
     micro_service_free(svc);
     micro_registry_free(g.real);
-}
-
-/* ---- many at once -------------------------------------------------------------------------- */
-
-#define HTTPB_HEAD(method, target, version, line) \
-    method " " target "id=%s HTTP/" version "\r\nHost: x\r\n" line
-
-/* Heads that are the one before, to the byte, and heads that nearly are; all in one write. */
-static const struct {
-    const char *head; /* up to the length */
-    const char *event;
-    int status;
-    bool delivered;
-} httpb_together[] = {
-    { HTTPB_HEAD("POST", "/?", "1.1", ""), "a", 200, true },
-    { HTTPB_HEAD("POST", "/?", "1.1", ""), "b", 200, true },
-    { HTTPB_HEAD("POST", "/?", "1.1", ""), "four", 200, true },
-    { HTTPB_HEAD("POST", "/?", "1.1", ""), "and seven", 200, true },
-    { HTTPB_HEAD("POST", "/?", "1.2", ""), "c", 200, true },
-    { HTTPB_HEAD("POST", "/?i", "1.1", ""), "d", 200, false },
-    { HTTPB_HEAD("POST", "/!", "1.1", ""), "e", 404, false },
-    { HTTPB_HEAD("POSS", "/?", "1.1", ""), "f", 405, false },
-    { HTTPB_HEAD("POST", "/?", "1.1", ""), "g", 200, true },
-    { HTTPB_HEAD("POST", "/?", "1.1", "Transfer-Encoding: chunked\r\n"), "h", 200, true },
-    { HTTPB_HEAD("POST", "/?", "1.1", "Transfer-Encoding: chunked\r\n"), "long", 200, true },
-    { HTTPB_HEAD("POST", "/?", "1.1", "Connection: close\r\n"), "k", 200, true },
-};
-
-static size_t httpb_write(char *to, size_t size, size_t row, const char *id)
-{
-    char body[256], event[64];
-    micro_buf text = { 0 };
-    size_t n = (size_t)snprintf(to, size, httpb_together[row].head, id);
-    int len = snprintf(event, sizeof event, "{\"id\":\"%s\"}", httpb_together[row].event);
-
-    micro__base64_encode(&text, event, (size_t)len);
-    len = snprintf(body, sizeof body,
-                   "{\"Header\":{\":topic\":\"example.topic.pubsub.1\",\"Content-Type\":"
-                   "\"application/json\"},\"Body\":\"%.*s\"}",
-                   (int)text.len, text.ptr);
-    micro__buf_free(&text);
-    if (strstr(to, "chunked"))
-        n += (size_t)snprintf(to + n, size - n, "\r\n3\r\n%.3s\r\n%x\r\n%s\r\n0\r\n\r\n", body,
-                              (unsigned)len - 3, body + 3);
-    else
-        n += (size_t)snprintf(to + n, size - n, "Content-Length: %d\r\n\r\n%s", len, body);
-    return n;
-}
-
-static void httpb_send_together(httpb_fixture *f, int fd)
-{
-    enum { ROWS = MICRO_COUNTOF(httpb_together) };
-    char all[8192], reply[2048] = "";
-    size_t n = 0;
-    int had = events_count(&f->seen), want = had;
-
-    for (size_t i = 0; i < ROWS; i++) {
-        n += httpb_write(all + n, sizeof all - n, i, f->id);
-        want += httpb_together[i].delivered;
-    }
-    raw_send(fd, all);
-    for (size_t i = 0; i < ROWS; i++) {
-        NOTE("row %zu", i);
-        CHECK_EQ_INT(atoi(raw_reply(fd, reply, sizeof reply, 30000) + 9), httpb_together[i].status);
-    }
-    CHECK_EQ_INT(events_wait(&f->seen, want), want);
-    for (size_t i = 0; i < ROWS; i++) { /* in any order, since handlers may run side by side */
-        int times = 0;
-        for (int k = had; k < want; k++)
-            times += !strcmp(f->seen.ids[k], httpb_together[i].event);
-        NOTE("row %zu", i);
-        CHECK_EQ_INT(times, httpb_together[i].delivered);
-    }
-}
-
-TEST(http_broker_tells_heads_apart_that_come_together)
-{
-    httpb_fixture f;
-
-    REQUIRE(httpb_setup(&f, NULL));
-    for (int warm = 0; warm < 2; warm++) {
-        int fd = raw_connect(f.address);
-        if (warm)
-            httpb_warm(&f, fd);
-        httpb_send_together(&f, fd);
-        close(fd);
-    }
-    httpb_teardown(&f);
-}
-
-/* A subscription that ends itself when it has got so many. */
-typedef struct httpb_until {
-    micro_broker *broker;
-    micro_sub *sub;
-    int n, most;
-} httpb_until;
-
-static micro_err httpb_until_on(void *arg, micro_ctx *ctx, const char *topic, const micro_msg *msg)
-{
-    httpb_until *u = arg;
-
-    (void)ctx, (void)topic, (void)msg;
-    if (++u->n == u->most)
-        micro_broker_unsubscribe(u->broker, u->sub);
-    return MICRO_OK;
-}
-
-/* n events in one write. */
-static void httpb_send_raw(int fd, const char *id, int n)
-{
-    static const char body[] = "{\"Header\":{\":topic\":\"example.raw\"},\"Body\":\"\"}";
-    char all[8192] = "", reply[2048];
-    size_t len = 0;
-
-    for (int i = 0; i < n; i++)
-        len += (size_t)snprintf(all + len, sizeof all - len,
-                                "POST /?id=%s HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s", id,
-                                sizeof body - 1, body);
-    raw_send(fd, all);
-    for (int i = 0; i < n; i++)
-        CHECK(!strncmp(raw_reply(fd, reply, sizeof reply, 30000), "HTTP/1.1 200 ", 13));
-}
-
-/* Events that came together with the last one have no handler any more; they are answered. */
-TEST(http_broker_handler_unsubscribes_amid_events)
-{
-    const micro_subscribe_opts one = { .size_ = sizeof one, .max_running = 1 };
-    httpb_until u = { .most = 23 };
-    httpb_fixture f;
-    micro_node node;
-    char metadata[128];
-
-    REQUIRE(httpb_setup(&f, NULL));
-    u.broker = micro_service_broker(f.sub);
-    REQUIRE(micro_broker_subscribe(u.broker, f.ctx, "example.raw", &one, httpb_until_on, &u,
-                                   &u.sub) == MICRO_OK);
-    REQUIRE(httpb_node(&f, "topic:example.raw", "ff.http.broadcast", &node, metadata));
-    int fd = raw_connect(f.address);
-    for (int i = 0; i < 20; i++)
-        httpb_send_raw(fd, node.id.ptr, 1);
-    httpb_send_raw(fd, node.id.ptr, 8);
-    httpb_send_raw(fd, node.id.ptr, 2);
-    close(fd);
-    httpb_teardown(&f);
-    CHECK_EQ_INT(u.n, 23);
-}
-
-/* Who publishes may go without waiting for an answer: the event is handled all the same. */
-TEST(http_broker_handles_what_a_gone_publisher_sent)
-{
-    char request[1024];
-    httpb_fixture f;
-
-    REQUIRE(httpb_setup(&f, NULL));
-    int fd = raw_connect(f.address);
-    httpb_warm(&f, fd);
-    atomic_store(&f.seen.sleep_ms, 100);
-    httpb_write(request, sizeof request, 0, f.id);
-    raw_send(fd, request);
-    close(fd);
-    CHECK_EQ_INT(events_wait(&f.seen, 21), 21);
-    CHECK(!f.seen.canceled);
-    httpb_teardown(&f);
 }
 
 /* ---- what does not fit --------------------------------------------------------------------- */

@@ -9,9 +9,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 /* ---- compiler block: the only place with extensions ---------------------------------------- */
 
@@ -34,6 +31,13 @@
 #define MICRO__RARE(x) (x)
 #define MICRO__UNUSED
 #define MICRO__NOINLINE
+#endif
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#define MICRO__SSE2 1
+#else
+#define MICRO__SSE2 0
 #endif
 
 /* The high half of a * b; the low half goes to *low. */

@@ -35,7 +35,8 @@ struct micro_ctx {
     micro_err sticky;  /* a set that failed; the next call returns it and clears it */
     micro_info info;   /* strings never NULL */
     void *state;       /* of the handler */
-    uint64_t since;    /* micro__now_ns: when its request was there; 0: when it is asked for */
+    uint64_t since;    /* micro__now_ns: when an event's turn began; 0: nobody has looked */
+    uint64_t ended;    /* when it had been handled; 0: nobody has looked */
     int hops;          /* of the request being served, -1: none */
     bool own_trace;    /* the program set traceparent: it goes out as it is */
     micro_error error; /* strings never NULL */

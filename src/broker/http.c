@@ -288,6 +288,7 @@ static micro_err httpbroker_bind(micro__http_broker *b, micro__port **port, char
                            .max_conns = HTTP_CONNS,
                            .idle_ms = HTTP_IDLE_MS,
                            .goes_on = true,
+                           .heads_stay = true,
                            .forget = micro__http_receive_forget };
     micro__listener s;
     micro__addr addr;

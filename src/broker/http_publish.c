@@ -8,6 +8,12 @@
 
 /* ---- what is sent -------------------------------------------------------------------------- */
 
+/* A buffer that has failed stays so, for the next subscriber of its generation too. */
+static micro_err publish_state(const micro_buf *b)
+{
+    return !b->failed ? MICRO_OK : b->toobig ? MICRO_ETOOBIG : MICRO_ENOMEM;
+}
+
 /* {"Header":{...},"Body":"..."}, keys in byte order. The topic stands where the subscriber's
  * generation looks for it, and nowhere else: go-micro's handlers send all headers along with their
  * own calls, where Micro-* means something else, and a name with a colon is malformed. */
@@ -42,7 +48,7 @@ static micro_err publish_body(micro_ctx *ctx, const char *topic, const micro_msg
     micro__buf_text(out, "},\"Body\":\"");
     micro__base64_encode(out, msg->body.ptr, msg->body.len);
     micro__buf_text(out, "\"}");
-    return out->failed ? (out->toobig ? MICRO_ETOOBIG : MICRO_ENOMEM) : MICRO_OK;
+    return publish_state(out);
 }
 
 /* About as much as such a body takes: then its buffer need not grow. */
@@ -63,7 +69,7 @@ static micro_err publish_rest(micro_ctx *ctx, const char *topic, const micro_msg
     char text[PUBLISH_ROOM];
 
     if (!micro__buf_room(buf, PUBLISH_ROOM + publish_size(topic, msg)))
-        return MICRO_ENOMEM;
+        return publish_state(buf);
     buf->len = PUBLISH_ROOM;
     micro_err err = publish_body(ctx, topic, msg, set, buf);
     if (err != MICRO_OK)

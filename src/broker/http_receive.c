@@ -87,11 +87,14 @@ static bool receive_read(micro__delivery *d, char *text, size_t len, micro__repl
  * one before ended: a look at the clock costs as much as reading a message. */
 static void receive_here(micro__delivery *d, const micro__request *req, micro__reply *reply)
 {
-    d->ctx->since = micro__thread_ended();
+    micro__thread *t = req->thread;
+
+    d->ctx->since = t->ended;
     if (receive_read(d, req->body, req->body_len, reply) && !strcmp(d->topic, d->sub->topic))
         micro__sub_run(d);
     else
         micro__sub_done(d);
+    t->ended = d->ctx->ended;
 }
 
 /* By the subscription, in memory of its own. */
@@ -146,10 +149,13 @@ MICRO_PRIVATE void micro__http_receive(void *arg, micro__request *req, micro__re
     if (!s && !receive_whose(arg, req->head, reply, &s))
         return;
     *req->memo = s;
-    if (s && micro__sub_begin(s, &d))
+    if (s && req->thread && micro__sub_begin(s, &d)) {
         receive_here(&d, req, reply);
-    else
-        receive_later(s, req, reply);
+        return;
+    }
+    receive_later(s, req, reply);
+    if (req->thread)
+        req->thread->ended = 0; /* that may have taken long */
 }
 
 MICRO_PRIVATE void micro__http_receive_forget(void *memo)

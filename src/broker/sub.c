@@ -95,6 +95,7 @@ static void sub_push(micro__delivery *d)
 {
     d->task.item.kind = MICRO__ITEM_TASK;
     d->task.run = sub_task;
+    d->task.handles = true;
     d->task.arg = d;
     micro__loop_push(micro__engine_loop(d->sub->engine), &d->task.item);
 }

@@ -148,7 +148,7 @@ static inline uint64_t micro__json_special(const char *p, unsigned classes)
     return found & tops;
 }
 
-#if defined(__SSE2__)
+#if MICRO__SSE2
 
 /* The same for sixteen bytes: a bit for each that is of one of the classes, the first one's lowest.
  */
@@ -174,7 +174,7 @@ static inline unsigned micro__json_special16(const char *p, unsigned classes)
 /* The first byte from p on that is of one of the classes, or end. */
 static inline const char *micro__json_run(const char *p, const char *end, unsigned classes)
 {
-#if defined(__SSE2__)
+#if MICRO__SSE2
     for (; end - p >= 16; p += 16) {
         unsigned found = micro__json_special16(p, classes);
         if (found)

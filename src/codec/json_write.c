@@ -89,7 +89,7 @@ MICRO_PRIVATE void micro__json_quote(micro_buf *out, micro_str s)
     if (!to)
         return;
     *to++ = '"';
-#if defined(__SSE2__)
+#if MICRO__SSE2
     for (; s.len - i >= 16 && !micro__json_special16(s.ptr + i, JSON_WRITE_ALL); i += 16)
         memcpy(to + i, s.ptr + i, 16);
 #endif

@@ -53,8 +53,10 @@ MICRO_PRIVATE void micro__conn_gone(micro__conn *c)
 
 MICRO_PRIVATE void micro__conn_hup(micro__conn *c)
 {
+    bool goes_on = c->port && c->port->o.goes_on;
+
     micro__conn_lock(c);
-    if (c->running && (!c->pipe || micro__pipe_deserted(c->pipe)))
+    if (c->running && !goes_on && (!c->pipe || micro__pipe_deserted(c->pipe)))
         micro_ctx_cancel(c->running);
     micro__conn_unlock(c);
 }
@@ -62,8 +64,6 @@ MICRO_PRIVATE void micro__conn_hup(micro__conn *c)
 /* While the seat is ours nobody else looks; once it is gone, the driver may be about to cancel. */
 static void conn_run(micro__thread *t, micro__conn *c, micro_ctx *ctx)
 {
-    if (c->port->o.goes_on)
-        return;
     if (t->loop) {
         c->running = ctx;
         return;
@@ -324,7 +324,7 @@ static long conn_head(micro__thread *t, micro__conn *c, micro__assembly *as, con
 /* The same bytes as the head before, which means what it meant if serving has left it as it was. */
 static bool conn_again(const micro__conn *c, const conn_last *last, const char *buf, size_t avail)
 {
-    return c->port->o.forget && last->len && avail >= last->len &&
+    return c->port->o.heads_stay && last->len && avail >= last->len &&
            !memcmp(buf, last->from, last->len);
 }
 

@@ -62,6 +62,7 @@ typedef struct micro__task {
     void (*done)(void *arg); /* after user, and instead of what is dropped, with done_arg */
     void *done_arg;
     bool anytime; /* run: may be worked off in the middle of a batch */
+    bool handles; /* run: begins a handler, which a thread that rests in another one may not */
 } micro__task;
 
 /* ---- seat ---------------------------------------------------------------------------------- */
@@ -119,7 +120,7 @@ struct micro__thread {
     micro__conn *conn;                   /* being served */
     micro__habit *habit;                 /* of the handler that runs; NULL: none */
     uint64_t since;                      /* us: when the handler began, where that matters */
-    uint64_t ended;                      /* ns: when an event was handled; 0: not in this read */
+    uint64_t ended; /* ns: when the request before, of the same read, was; 0: nobody has looked */
     unsigned brief_skipped;
     int depth;  /* of user code within user code */
     char *in;   /* MICRO_CONN_BUF + 1 bytes */

@@ -133,6 +133,7 @@ static micro_err local_answer(micro__port *p, micro_ctx *ctx, const micro_msg *m
     micro_ctx *own = micro_ctx_new(NULL);
     micro__http_head head = { .request = true, .minor = 1 };
     micro_pairs header = { NULL, 0, 0 };
+    void *memo = NULL;
     char *text = NULL;
     bool ok = own && micro__pairs_copy(&own->arena, &header, &msg->header) &&
               (text = micro__arena_text(&own->arena, (const char *)msg->body.ptr, msg->body.len));
@@ -141,11 +142,16 @@ static micro_err local_answer(micro__port *p, micro_ctx *ctx, const micro_msg *m
         head.headers = header.ptr;
         head.nheaders = header.len;
         micro__http_index(&head);
-        micro__request req = {
-            .ctx = own, .head = &head, .body = text, .body_len = msg->body.len, .peer = p->address
-        };
+        micro__request req = { .ctx = own,
+                               .head = &head,
+                               .body = text,
+                               .body_len = msg->body.len,
+                               .peer = p->address,
+                               .memo = &memo };
         micro__reply reply = micro__reply_new(body, 200);
         local_serve(p, &req, &reply);
+        if (memo)
+            p->o.forget(memo);
         micro_pairs lines = { NULL, 0, 0 };
         ok = !body->failed && micro__reply_header(&own->arena, &reply, &lines) &&
              micro__pairs_copy(&ctx->arena, &out->header, &lines);

@@ -163,10 +163,10 @@ static void loop_task_user(micro__loop *l, micro__task *k)
 
 static void loop_task_run(micro__thread *t, micro__loop *l, micro__task *k)
 {
-    if (k->run) {
-        k->run(l, k->arg);
-    } else if (t->rests) {
+    if (t->rests && (!k->run || k->handles)) {
         loop_postpone(l, &k->item);
+    } else if (k->run) {
+        k->run(l, k->arg);
     } else {
         loop_task_user(l, k);
         loop_task_end(k);

@@ -149,8 +149,8 @@ typedef struct micro__request {
     char *body; /* may be overwritten, body[body_len] too */
     size_t body_len;
     const char *peer;
-    void **memo;           /* what serve has left there, if this head is that of the one before */
-    int least_hops;        /* with fewer it is to be held back if its handler waits for others */
+    void **memo;    /* NULL, or what serve has left there for this head, which stays (heads_stay) */
+    int least_hops; /* with fewer it is to be held back if its handler waits for others */
     micro__thread *thread; /* whose connection may carry a stream; NULL: none */
     const char *rest;      /* what has come behind it; its first byte is `behind` */
     size_t rest_len;
@@ -196,9 +196,8 @@ typedef struct micro__port_opts {
     int max_conns, idle_ms; /* idle_ms < 0: for ever */
     size_t max_kept;        /* bytes of requests and replies half done, all together; 0: no limit */
     bool goes_on;           /* what is served is not canceled when its peer has gone */
-    /* serve changes nothing of a request's head, and forget gets what it has left in *memo, if that
-     * is not NULL. NULL: serve leaves nothing. */
-    void (*forget)(void *memo);
+    bool heads_stay;        /* serve changes nothing of a request's head */
+    void (*forget)(void *memo); /* gets what serve has left in *memo; NULL: serve leaves nothing */
 } micro__port_opts;
 
 /* The process's engine, started by the first and stopped by the last to close it: loops <= 0 means
@@ -283,11 +282,6 @@ typedef struct micro__habit {
     atomic_bool held;  /* and was held back for that: said so already */
 } micro__habit;
 MICRO_PRIVATE bool micro__habit_blocked(const micro__habit *habit); /* not long ago */
-
-/* When this thread had handled the event before, if that came in the same read, else 0: the next
- * one's time begins there, for a look at the clock costs as much as reading a message. */
-MICRO_PRIVATE uint64_t micro__thread_ended(void);
-MICRO_PRIVATE void micro__thread_set_ended(uint64_t now);
 
 /* Around user code that a loop's thread calls: between them another thread may take the loop over,
  * and does so at once where the habit (NULL: none kept) says that this code blocks. */

@@ -332,7 +332,7 @@ static void pipeline_task(micro__loop *l, void *arg)
         pipeline_finish(l, p);
 }
 
-/* With the lock. True: it is to be pushed once the lock is open. */
+/* With the lock. True: it is to be pushed. */
 MICRO_PRIVATE bool micro__pipeline_ask(micro__pipeline *p)
 {
     if (p->asked)

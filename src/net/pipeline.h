@@ -58,7 +58,7 @@ struct micro__pipelines {
     micro__pipeline_counts counts;
 };
 
-/* pipeline.c. ask: with the lock; true: its task is to be pushed once the lock is open. */
+/* pipeline.c. ask: with the lock; true: its task is to be pushed. */
 MICRO_PRIVATE bool micro__pipeline_ask(micro__pipeline *p);
 MICRO_PRIVATE void micro__pipeline_timeout(micro__loop *l, micro__timer *t);
 /* By the loop, or by who has borrowed it. fetch: what has come together meanwhile is written next;

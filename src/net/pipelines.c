@@ -2,6 +2,7 @@
 /* All pipelines of a broker: what senders call. */
 #include "pipeline.h"
 
+#define PIPELINE_LARGE 65536u /* of a request: to copy it takes long */
 #define PIPELINE_AWAKE_MS 250 /* a peer that took nothing for so long is not waited for */
 
 MICRO_PRIVATE micro__pipelines *micro__pipelines_new(micro__engine *e,
@@ -179,9 +180,15 @@ MICRO_PRIVATE void micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
     bool here = false;
 
     micro__lock(&set->lock);
-    for (size_t i = 0; i < n; i++)
-        if (list[i].err == MICRO_OK)
-            here = pipeline_take(set, ctx, &list[i], n == 1, &p);
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].err != MICRO_OK)
+            continue;
+        here = pipeline_take(set, ctx, &list[i], n == 1, &p);
+        if (list[i].head.len + list[i].body.len > PIPELINE_LARGE) {
+            micro__unlock(&set->lock); /* the loop, which writes, need not wait for all copies */
+            micro__lock(&set->lock);
+        }
+    }
     micro__unlock(&set->lock);
     if (here)
         pipeline_write_here(p);

@@ -481,17 +481,6 @@ MICRO_PRIVATE const void *micro__thread_mark(void)
     return &seat_self;
 }
 
-MICRO_PRIVATE uint64_t micro__thread_ended(void)
-{
-    return seat_self ? seat_self->ended : 0;
-}
-
-MICRO_PRIVATE void micro__thread_set_ended(uint64_t now)
-{
-    if (seat_self)
-        seat_self->ended = now;
-}
-
 /* The loop whose thread this is, if it is of this engine and still has its seat. */
 MICRO_PRIVATE micro__loop *micro__seat_loop(const micro__engine *e)
 {

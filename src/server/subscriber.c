@@ -113,7 +113,7 @@ MICRO_PRIVATE micro_err micro__subscriber_event(void *arg, micro_ctx *ctx, const
     micro_err err = subscriber_handle(s, ctx, msg);
 
     (void)topic;
-    micro__thread_set_ended(micro__stats_end(s->stats, ctx, begun, micro__outcome_of(err)));
+    ctx->ended = micro__stats_end(s->stats, ctx, begun, micro__outcome_of(err));
     return err;
 }
 
