@@ -42,6 +42,8 @@ static micro_err seat_on_nest(micro_ctx *ctx, const hello_msg *req, hello_answer
 
 #define SEAT_FAN 5
 
+static _Thread_local bool seat_waits; /* this thread, in a handler, for calls */
+
 static void seat_on_gathered(micro_ctx *ctx, micro_err err, const hello_answer *rsp, void *arg)
 {
     int *ok = arg;
@@ -59,7 +61,9 @@ static micro_err seat_on_gather(micro_ctx *ctx, const hello_msg *req, hello_answ
         seat_gather_start_with(ctx, "peer", req,
                                MICRO_OPTS(micro_call_opts, .address = req->name.ptr),
                                seat_on_gathered, &ok);
+    seat_waits = true;
     micro_ignore(micro_ctx_wait(ctx));
+    seat_waits = false;
     rsp->msg = ok == SEAT_FAN ? micro_s("all") : micro_s("not all");
     return MICRO_OK;
 }
@@ -67,6 +71,7 @@ static micro_err seat_on_gather(micro_ctx *ctx, const hello_msg *req, hello_answ
 typedef struct seat_fixture {
     micro_registry *reg;
     micro_service *svc, *client;
+    micro_broker *broker; /* NULL: the usual one */
     int idle_ms;
 } seat_fixture;
 
@@ -75,7 +80,7 @@ static bool seat_setup(seat_fixture *f, int loops, int max_threads)
     f->reg = micro_registry_memory_new();
     f->svc = micro_service_new(.name = "seat", .registry = f->reg, .address = "127.0.0.1:0",
                                .loops = loops, .max_threads = max_threads, .drain_ms = 3000,
-                               .idle_ms = f->idle_ms);
+                               .idle_ms = f->idle_ms, .broker = f->broker);
     f->client = micro_service_new(.registry = f->reg, .name = "client");
     hello_say_handle(f->svc, hello_on_say, NULL);
     seat_sleep_handle(f->svc, seat_on_sleep, NULL);
@@ -413,4 +418,48 @@ TEST_OF_THREADS(own, seat_request_put_aside_is_not_too_slow)
     close(fd);
     seat_teardown(&f);
     seat_peer_end(&peer);
+}
+
+static micro_err seat_on_event(void *arg, micro_ctx *ctx, const char *topic, const micro_msg *msg)
+{
+    (void)ctx, (void)topic, (void)msg;
+    CHECK(!seat_waits);
+    atomic_fetch_add((atomic_int *)arg, 1);
+    return MICRO_OK;
+}
+
+/* All threads are in handlers that wait. An event that comes is for none of them: its handler could
+ * block, and keep the one beneath from going on. */
+TEST_OF_THREADS(own, seat_no_event_begins_in_a_handler_that_waits)
+{
+    enum { HANDLERS = 2 };
+    const micro_bytes event = { (const uint8_t *)"x", 1 };
+    seat_fixture f = { .broker = micro_broker_memory_new() };
+    seat_peer peer = { .delay_ms = 300 };
+    atomic_int handled = 0;
+    char out[1024];
+    int fds[HANDLERS];
+    micro_sub *sub;
+
+    micro_log_set(MICRO_LOG_NONE, NULL, NULL);
+    REQUIRE(seat_setup(&f, 1, HANDLERS));
+    micro_ctx *ctx = micro_ctx_new(f.svc);
+    REQUIRE(micro_broker_subscribe(f.broker, ctx, "seat", NULL, seat_on_event, &handled, &sub) ==
+            MICRO_OK);
+    REQUIRE(seat_peer_start(&peer, HANDLERS * SEAT_FAN));
+    seat_fill(&f, &peer, fds, HANDLERS);
+    raw_sleep(100);
+    CHECK_EQ_INT(micro_publish(ctx, "seat", &micro_type_bytes, &event, NULL), MICRO_OK);
+    for (int i = 0; i < HANDLERS; i++) {
+        CHECK(strstr(raw_reply(fds[i], out, sizeof out, 30000), "\"all\""));
+        close(fds[i]);
+    }
+    for (long long until = raw_ms() + 30000; !atomic_load(&handled) && raw_ms() < until;)
+        raw_sleep(1);
+    CHECK_EQ_INT(atomic_load(&handled), 1);
+    micro_broker_unsubscribe(f.broker, sub);
+    micro_ctx_free(ctx);
+    seat_teardown(&f);
+    seat_peer_end(&peer);
+    micro_broker_free(f.broker);
 }
