@@ -111,7 +111,7 @@ static void peer_memory(const char *lines)
     REQUIRE(chat_begin_with(&f, (micro_service_opts){ .max_memory = 100000 }));
     int one = peer_open(&f, lines), two = peer_open(&f, lines);
     peer_half(one, lines, 2 * HALF, HALF);
-    REQUIRE(peer_keeps(&f, HALF)); /* buffers double, so the next one's will not fit */
+    REQUIRE(peer_keeps(&f, 2 * HALF)); /* room for the whole, so the next one's will not fit */
     peer_half(two, lines, 2 * HALF, HALF);
     REQUIRE(CHECK_EQ_INT(raw_until(&chat_seen.ended, 1), 1));
     CHECK_EQ_INT(chat_seen.err, MICRO_ENOMEM);
