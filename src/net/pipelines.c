@@ -15,6 +15,7 @@ MICRO_PRIVATE micro__pipelines *micro__pipelines_new(micro__engine *e,
     set->engine = e;
     set->o = *opts;
     set->end = &set->list;
+    set->asked_end = &set->asked;
     micro__mutex_init(&set->lock);
     micro__cond_init(&set->changed);
     return set;
@@ -73,6 +74,47 @@ static micro_err pipeline_get(micro__pipelines *set, const char *address, micro_
     return *out ? MICRO_OK : MICRO_ENOMEM;
 }
 
+/* With the lock: the task of p is to be pushed, if it is not on its way. */
+static void pipeline_ask_later(micro__pipeline *p)
+{
+    micro__pipelines *set = p->set;
+
+    if (!micro__pipeline_ask(p))
+        return;
+    p->task.item.next = NULL;
+    *set->asked_end = &p->task.item;
+    set->asked_end = &p->task.item.next;
+}
+
+/* With the lock. */
+static micro__item *pipeline_asked(micro__pipelines *set)
+{
+    micro__item *first = set->asked;
+
+    set->asked = NULL;
+    set->asked_end = &set->asked;
+    return first;
+}
+
+static void pipeline_push(micro__item *asked)
+{
+    while (asked) {
+        micro__item *next = asked->next;
+        const micro__pipeline *p = ((micro__task *)(void *)asked)->arg;
+        micro__loop_push(p->loop, asked);
+        asked = next;
+    }
+}
+
+/* A loop that is woken with the lock held would have to wait for it. */
+static void pipeline_unlock(micro__pipelines *set)
+{
+    micro__item *asked = pipeline_asked(set);
+
+    micro__unlock(&set->lock);
+    pipeline_push(asked);
+}
+
 static bool pipeline_has_room(const micro__pipeline *p, size_t n)
 {
     return !p->held || p->held + n <= p->set->o.max_bytes;
@@ -94,6 +136,7 @@ static micro_err pipeline_reserve(micro__pipelines *set, micro_ctx *ctx, const c
             return MICRO_ECONNECT;
         if (pipeline_has_room(p, n))
             return MICRO_OK;
+        pipeline_push(pipeline_asked(set)); /* others need not wait for this one */
         if (now > p->progress + PIPELINE_AWAKE_MS ||
             micro__ctx_check(ctx, ctx->deadline) != MICRO_OK ||
             !micro__engine_await(set->engine, &set->lock, &set->changed))
@@ -168,8 +211,8 @@ static bool pipeline_take(micro__pipelines *set, micro_ctx *ctx, micro__pipeline
     }
     if (here)
         (*out)->whose = MICRO__PIPELINE_LENT;
-    else if (micro__pipeline_ask(*out))
-        micro__loop_push((*out)->loop, &(*out)->task.item);
+    else
+        pipeline_ask_later(*out);
     return here;
 }
 
@@ -185,11 +228,11 @@ MICRO_PRIVATE void micro__pipelines_send(micro__pipelines *set, micro_ctx *ctx,
             continue;
         here = pipeline_take(set, ctx, &list[i], n == 1, &p);
         if (list[i].head.len + list[i].body.len > PIPELINE_LARGE) {
-            micro__unlock(&set->lock); /* the loop, which writes, need not wait for all copies */
+            pipeline_unlock(set); /* the loop, which writes, need not wait for all copies */
             micro__lock(&set->lock);
         }
     }
-    micro__unlock(&set->lock);
+    pipeline_unlock(set);
     if (here)
         pipeline_write_here(p);
 }
