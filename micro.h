@@ -929,9 +929,8 @@ MICRO_API void micro_broker_unsubscribe(micro_broker *broker, micro_sub *sub);
 
 /* http: point to point over the registry; each process listens at address (host:port, NULL: any
  * free port) for what its subscriptions get. memory: this process; handlers run where their own
- * service's do.
- * Services that share an http broker share a registry, and micro_poll drives all of them or none:
- * else the start of the second is EINVAL.
+ * service's do. Services that share an http broker share a registry, and micro_poll drives all of
+ * them or none: else the start of the second is EINVAL.
  * [you: micro_broker_free | NULL: ENOMEM | any; free last] */
 MICRO_API micro_broker *micro_broker_http_new(const char *address);
 MICRO_API micro_broker *micro_broker_memory_new(void);

@@ -429,9 +429,7 @@ TEST_OF_THREADS(overlap, http_broker_bounds_what_waits)
     fd = raw_connect(f.address);
     for (int i = 0; i < MANY; i++) {
         char request[512];
-        snprintf(request, sizeof request,
-                 "POST /?id=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s", f.id,
-                 sizeof body - 1, body);
+        httpb_request(request, sizeof request, f.id, body);
         raw_send(fd, request);
         raw_reply(fd, reply, sizeof reply, 30000);
         ok += !strncmp(reply, "HTTP/1.1 200", 12);

@@ -107,12 +107,23 @@ static micro_err httpb_until_on(void *arg, micro_ctx *ctx, const char *topic, co
     return MICRO_OK;
 }
 
-static size_t httpb_raw(char *to, size_t size, const char *id)
-{
-    static const char body[] = "{\"Header\":{\":topic\":\"example.raw\"},\"Body\":\"\"}";
+static const char httpb_raw[] = "{\"Header\":{\":topic\":\"example.raw\"},\"Body\":\"\"}";
 
-    return (size_t)snprintf(to, size, "POST /?id=%s HTTP/1.1\r\nContent-Length: %zu\r\n\r\n%s", id,
-                            sizeof body - 1, body);
+/* A subscription of the broker's own kind, without a type; its node's id. */
+static micro_sub *httpb_subscribe_raw(httpb_fixture *f, const micro_subscribe_opts *opts,
+                                      micro_event_fn *fn, void *arg, char id[128])
+{
+    micro_sub *sub = NULL;
+    micro_node node;
+    char metadata[128];
+
+    CHECK_EQ_INT(micro_broker_subscribe(micro_service_broker(f->sub), f->ctx, "example.raw", opts,
+                                        fn, arg, &sub),
+                 MICRO_OK);
+    if (!httpb_node(f, "topic:example.raw", "ff.http.broadcast", &node, metadata))
+        return NULL;
+    snprintf(id, 128, "%s", node.id.ptr);
+    return sub;
 }
 
 /* n events in one write. */
@@ -122,7 +133,7 @@ static void httpb_send_raw(int fd, const char *id, int n)
     size_t len = 0;
 
     for (int i = 0; i < n; i++)
-        len += httpb_raw(all + len, sizeof all - len, id);
+        len += httpb_request(all + len, sizeof all - len, id, httpb_raw);
     raw_send(fd, all);
     for (int i = 0; i < n; i++)
         CHECK(!strncmp(raw_reply(fd, reply, sizeof reply, 30000), "HTTP/1.1 200 ", 13));
@@ -134,19 +145,17 @@ TEST(http_broker_handler_unsubscribes_amid_events)
     const micro_subscribe_opts one = { .size_ = sizeof one, .max_running = 1 };
     httpb_until u = { .most = 23 };
     httpb_fixture f;
-    micro_node node;
-    char metadata[128];
+    char id[128];
 
     REQUIRE(httpb_setup(&f, NULL));
     u.broker = micro_service_broker(f.sub);
-    REQUIRE(micro_broker_subscribe(u.broker, f.ctx, "example.raw", &one, httpb_until_on, &u,
-                                   &u.sub) == MICRO_OK);
-    REQUIRE(httpb_node(&f, "topic:example.raw", "ff.http.broadcast", &node, metadata));
+    u.sub = httpb_subscribe_raw(&f, &one, httpb_until_on, &u, id);
+    REQUIRE(u.sub != NULL);
     int fd = raw_connect(f.address);
     for (int i = 0; i < 20; i++)
-        httpb_send_raw(fd, node.id.ptr, 1);
-    httpb_send_raw(fd, node.id.ptr, 8);
-    httpb_send_raw(fd, node.id.ptr, 2);
+        httpb_send_raw(fd, id, 1);
+    httpb_send_raw(fd, id, 8);
+    httpb_send_raw(fd, id, 2);
     close(fd);
     httpb_teardown(&f);
     CHECK_EQ_INT(u.n, 23);
@@ -177,22 +186,19 @@ TEST(http_broker_events_that_come_together_have_their_own_times)
     char all[2048];
     atomic_bool slow = false;
     httpb_fixture f;
-    micro_sub *sub;
-    micro_node node;
-    char metadata[128];
+    char id[128];
 
     REQUIRE(httpb_setup(&f, NULL));
-    REQUIRE(micro_broker_subscribe(micro_service_broker(f.sub), f.ctx, "example.raw", NULL,
-                                   httpb_late, &slow, &sub) == MICRO_OK);
-    REQUIRE(httpb_node(&f, "topic:example.raw", "ff.http.broadcast", &node, metadata));
+    micro_sub *sub = httpb_subscribe_raw(&f, NULL, httpb_late, &slow, id);
+    REQUIRE(sub != NULL);
     int fd = raw_connect(f.address);
     httpb_warm(&f, fd);
     for (int i = 0; i < 20; i++)
-        httpb_send_raw(fd, node.id.ptr, 1);
+        httpb_send_raw(fd, id, 1);
     CHECK_EQ_INT(events_wait(&f.seen, 20), 20);
     uint64_t before = httpb_time_ms(&f);
     size_t n = httpb_write(all, sizeof all, 0, f.id);
-    n += httpb_raw(all + n, sizeof all - n, node.id.ptr);
+    n += httpb_request(all + n, sizeof all - n, id, httpb_raw);
     httpb_write(all + n, sizeof all - n, 0, f.id);
     atomic_store(&slow, true);
     raw_send(fd, all);

@@ -422,7 +422,6 @@ static bool conn_carried(micro__conn *c)
     return !c->pipe && c->partial;
 }
 
-/* The complete requests of buf, as many as a turn has. */
 static void conn_work_on(micro__thread *t, micro__conn *c, char *buf, size_t len, conn_last *last)
 {
     micro__assembly as = { 0 };
@@ -464,6 +463,7 @@ static void conn_work_on(micro__thread *t, micro__conn *c, char *buf, size_t len
         conn_refuse(t, c, 503, CONN_FULL);
 }
 
+/* Serves the complete requests of buf, as many as a turn has. */
 static void conn_work(micro__thread *t, micro__conn *c, char *buf, size_t len)
 {
     conn_last last; /* not zeroed: it is large */

@@ -62,8 +62,8 @@ static micro__engine *engine_new(bool threaded, int nloops, int max_threads)
         micro__loop *l = &e->loops[i];
         l->e = e;
         l->now = micro__now_ms();
-        l->later.end = &l->later.first;
-        l->held.end = &l->held.first;
+        micro__queue_take(&l->later);
+        micro__queue_take(&l->held);
         /* With nothing current: the first driver takes it as a spare would, and is on its way. */
         atomic_init(&l->seat, MICRO__IN_HANDLER);
         l->asked = MICRO__IN_HANDLER;

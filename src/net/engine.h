@@ -51,6 +51,23 @@ typedef struct micro__queue {
     micro__item *first, **end;
 } micro__queue;
 
+static inline void micro__queue_put(micro__queue *q, micro__item *item)
+{
+    item->next = NULL;
+    *q->end = item;
+    q->end = &item->next;
+}
+
+/* Everything, oldest first. Of a zeroed queue it makes an empty one. */
+static inline micro__item *micro__queue_take(micro__queue *q)
+{
+    micro__item *first = q->first;
+
+    q->first = NULL;
+    q->end = &q->first;
+    return first;
+}
+
 typedef struct micro__task {
     micro__item item; /* first */
     micro__timer timer;
@@ -120,7 +137,7 @@ struct micro__thread {
     micro__conn *conn;                   /* being served */
     micro__habit *habit;                 /* of the handler that runs; NULL: none */
     uint64_t since;                      /* us: when the handler began, where that matters */
-    uint64_t ended; /* ns: when the request before, of the same read, was; 0: nobody has looked */
+    uint64_t ended; /* ns: when the event before, of the same read, was handled; 0: not known */
     unsigned brief_skipped;
     int depth;  /* of user code within user code */
     char *in;   /* MICRO_CONN_BUF + 1 bytes */

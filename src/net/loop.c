@@ -35,29 +35,13 @@ static micro__item *loop_collect(micro__loop *l)
     return out;
 }
 
-static void loop_put(micro__queue *q, micro__item *item)
-{
-    item->next = NULL;
-    *q->end = item;
-    q->end = &item->next;
-}
-
 /* What is new for handlers, found by a thread that may not begin them. */
 static void loop_postpone(micro__loop *l, micro__item *item)
 {
 #if !MICRO_OMIT_THREADS
     micro__pool_full(l->e);
 #endif
-    loop_put(&l->later, item);
-}
-
-static micro__item *loop_take_all(micro__queue *q)
-{
-    micro__item *first = q->first;
-
-    q->first = NULL;
-    q->end = &q->first;
-    return first;
+    micro__queue_put(&l->later, item);
 }
 
 static micro__conn *loop_conn_of(micro__item *item)
@@ -223,7 +207,7 @@ static bool loop_take_task(micro__thread *t, micro__loop *l, micro__task *k)
 static void loop_hold(micro__loop *l, micro__conn *c)
 {
     c->busy = true;
-    loop_put(&l->held, &c->link);
+    micro__queue_put(&l->held, &c->link);
     atomic_store(&l->holds, true);
 }
 
@@ -336,7 +320,7 @@ static bool loop_inbox(micro__thread *t, micro__loop *l)
     if (MICRO__RARE(held != NULL) && !loop_take_conn(t, l, loop_unhold(l, held)))
         return false;
     if (!l->ready && !t->rests)
-        l->ready = loop_take_all(&l->later);
+        l->ready = micro__queue_take(&l->later);
     if (!l->ready)
         l->ready = loop_collect(l);
     while (l->ready) {

@@ -149,7 +149,7 @@ typedef struct micro__request {
     char *body; /* may be overwritten, body[body_len] too */
     size_t body_len;
     const char *peer;
-    void **memo;    /* NULL, or what serve has left there for this head, which stays (heads_stay) */
+    void **memo;    /* *memo: what serve has left there for this very head; NULL: nothing yet */
     int least_hops; /* with fewer it is to be held back if its handler waits for others */
     micro__thread *thread; /* whose connection may carry a stream; NULL: none */
     const char *rest;      /* what has come behind it; its first byte is `behind` */

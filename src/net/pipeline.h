@@ -55,7 +55,7 @@ struct micro__pipelines {
     micro__pipeline *list, **end; /* in the order of their making */
     micro__pipeline *found;       /* last; NULL: none */
     enum { MICRO__PIPELINE_OPEN, MICRO__PIPELINE_FLUSH, MICRO__PIPELINE_DROP } closing;
-    micro__item *asked, **asked_end; /* tasks that are to be pushed once the lock is open */
+    micro__queue asked; /* tasks that are to be pushed once the lock is open */
     micro__pipeline_counts counts;
 };
 

@@ -15,7 +15,7 @@ MICRO_PRIVATE micro__pipelines *micro__pipelines_new(micro__engine *e,
     set->engine = e;
     set->o = *opts;
     set->end = &set->list;
-    set->asked_end = &set->asked;
+    micro__queue_take(&set->asked);
     micro__mutex_init(&set->lock);
     micro__cond_init(&set->changed);
     return set;
@@ -77,23 +77,8 @@ static micro_err pipeline_get(micro__pipelines *set, const char *address, micro_
 /* With the lock: the task of p is to be pushed, if it is not on its way. */
 static void pipeline_ask_later(micro__pipeline *p)
 {
-    micro__pipelines *set = p->set;
-
-    if (!micro__pipeline_ask(p))
-        return;
-    p->task.item.next = NULL;
-    *set->asked_end = &p->task.item;
-    set->asked_end = &p->task.item.next;
-}
-
-/* With the lock. */
-static micro__item *pipeline_asked(micro__pipelines *set)
-{
-    micro__item *first = set->asked;
-
-    set->asked = NULL;
-    set->asked_end = &set->asked;
-    return first;
+    if (micro__pipeline_ask(p))
+        micro__queue_put(&p->set->asked, &p->task.item);
 }
 
 static void pipeline_push(micro__item *asked)
@@ -109,7 +94,7 @@ static void pipeline_push(micro__item *asked)
 /* A loop that is woken with the lock held would have to wait for it. */
 static void pipeline_unlock(micro__pipelines *set)
 {
-    micro__item *asked = pipeline_asked(set);
+    micro__item *asked = micro__queue_take(&set->asked);
 
     micro__unlock(&set->lock);
     pipeline_push(asked);
@@ -136,7 +121,7 @@ static micro_err pipeline_reserve(micro__pipelines *set, micro_ctx *ctx, const c
             return MICRO_ECONNECT;
         if (pipeline_has_room(p, n))
             return MICRO_OK;
-        pipeline_push(pipeline_asked(set)); /* others need not wait for this one */
+        pipeline_push(micro__queue_take(&set->asked)); /* others need not wait for this one */
         if (now > p->progress + PIPELINE_AWAKE_MS ||
             micro__ctx_check(ctx, ctx->deadline) != MICRO_OK ||
             !micro__engine_await(set->engine, &set->lock, &set->changed))
@@ -185,13 +170,11 @@ static void pipeline_write_here(micro__pipeline *p)
     if (n > 0)
         micro__pipeline_moved(p, (size_t)n, micro__now_ms());
     micro__lock(&set->lock);
-    bool ask = (p->called || p->held) && micro__pipeline_ask(p);
+    if (p->called || p->held)
+        pipeline_ask_later(p);
     p->called = false;
     p->whose = MICRO__PIPELINE_FREE;
-    micro__loop *l = p->loop;
-    micro__unlock(&set->lock); /* what is not asked for may be gone after this */
-    if (ask)
-        micro__loop_push(l, &p->task.item);
+    pipeline_unlock(set); /* what is not asked for may be gone after this */
 }
 
 /* With the lock. True: its sender is to write it. */
@@ -259,8 +242,8 @@ MICRO_PRIVATE void micro__pipelines_retry(micro__pipelines *set, const char *add
 static void pipeline_ask_all(micro__pipelines *set)
 {
     for (micro__pipeline *p = set->list; p; p = p->next)
-        if (micro__pipeline_ask(p))
-            micro__loop_push(p->loop, &p->task.item);
+        pipeline_ask_later(p);
+    pipeline_push(micro__queue_take(&set->asked));
 }
 
 MICRO_PRIVATE micro__pipeline_counts micro__pipelines_close(micro__pipelines *set,

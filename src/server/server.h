@@ -29,7 +29,8 @@ MICRO_PRIVATE micro__outcome micro__outcome_of(micro_err err);
 MICRO_PRIVATE micro__stats *micro__stats_new(void);    /* NULL: out of memory */
 MICRO_PRIVATE void micro__stats_free(micro__stats *s); /* NULL is fine */
 /* Around a request: no lock, and no memory after a thread's first; ctx, which a thread keeps, tells
- * threads apart, and may be NULL. begin returns what end wants, and end the time. s may be NULL. */
+ * threads apart, and may be NULL. begin returns what end wants: when the request was there, if ctx
+ * knows that, else now. end returns the time. s may be NULL. */
 MICRO_PRIVATE uint64_t micro__stats_begin(micro__stats *s, const micro_ctx *ctx);
 MICRO_PRIVATE uint64_t micro__stats_end(micro__stats *s, const micro_ctx *ctx, uint64_t begun,
                                         micro__outcome outcome);

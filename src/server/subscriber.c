@@ -18,8 +18,7 @@ static const char *subscriber_headers(micro_ctx *ctx, const micro_pairs *header)
     memset(m, 0, sizeof *m);
     m->ptr = micro__arena_take(&ctx->arena, header->len * sizeof *m->ptr);
     for (size_t i = 0; i < header->len && m->ptr; i++)
-        if (header->ptr[i].key.len != type_name.len ||
-            !micro_str_eq_nocase(header->ptr[i].key, type_name))
+        if (!micro_str_eq_nocase(header->ptr[i].key, type_name))
             m->ptr[m->len++] = header->ptr[i];
         else if (!type.len)
             type = header->ptr[i].value;
